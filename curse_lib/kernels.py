@@ -1,0 +1,1224 @@
+r"""Memory kernels: the functions on [0, inf) that say how much of the past is remembered.
+
+A functional with the four properties of Definition 2.1 is :math:`H_t(x) = \int_0^\infty
+x_{t-s}^\top \rho(s)\,ds` with an integrable kernel :math:`\rho`, so everything in the book is a
+statement about kernels. A kernel here is an immutable value that knows its closed forms: its
+values, Laplace transform, step response, tail and derivatives. Sums and scalings are exact in the
+sense that they only collect terms; nothing is ever merged, sorted or dropped, since two equal
+rates are two neurons and a zero amplitude is a neuron too.
+
+Values are computed so that differences of nearly equal kernels keep their relative accuracy: see
+:func:`_chain_sum`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Real
+
+import numpy as np
+from numpy.polynomial import Polynomial
+from numpy.typing import ArrayLike, NDArray
+from scipy import linalg, special
+
+__all__ = [
+    "AiryKernel",
+    "ExponentialSum",
+    "GaussianBump",
+    "KernelSum",
+    "MemoryKernel",
+    "PowerLaw",
+    "SampledKernel",
+    "StackedKernel",
+    "StateSpaceKernel",
+    "stack",
+]
+
+Array = NDArray[np.float64]
+
+#: Beyond this many e-foldings a term no longer counts against its own beginning (e^-60 = 9e-27).
+_E_FOLDINGS = 60.0
+_GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(20)
+
+
+# --------------------------------------------------------------------------- checking input
+
+
+def _lags(t: ArrayLike) -> Array:
+    """Check lags: finite or +inf, not negative, real."""
+    lags = np.asarray(t)
+    if np.iscomplexobj(lags):
+        raise ValueError("lags must be real; got a complex array")
+    lags = lags.astype(np.float64)
+    bad = ~(lags >= 0)
+    if bad.any():
+        raise ValueError(
+            f"lags must be >= 0; got {float(lags[bad].flat[0])}. "
+            "A kernel lives on [0, inf): it weighs the past, not the future"
+        )
+    return lags
+
+
+def _number(name: str, value: float, *, positive: bool = False, nonnegative: bool = False) -> float:
+    """Check one finite real parameter and return it as a float."""
+    if not isinstance(value, (Real, np.integer, np.floating)) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a real number; got {value!r}")
+    value = float(value)
+    allowed = "a positive" if positive else "a non-negative" if nonnegative else "a"
+    if not math.isfinite(value) or (positive and value <= 0) or (nonnegative and value < 0):
+        raise ValueError(f"{name} must be {allowed} finite number; got {value!r}")
+    return value
+
+
+def _frozen(array: NDArray) -> NDArray:
+    """A read-only copy, so that kernels can be shared without surprises."""
+    array = np.array(array)
+    array.setflags(write=False)
+    return array
+
+
+# --------------------------------------------------------------------------- accurate sums
+
+
+def _running_sums(terms: NDArray) -> NDArray:
+    """Partial sums with an error of order eps^2 relative to sum |terms| (two-sum, carried)."""
+    sums = np.empty_like(terms)
+    total = np.zeros((), terms.dtype)[()]
+    carry = total
+    for k, term in enumerate(terms):
+        new = total + term
+        part = new - total
+        carry = carry + ((total - (new - part)) + (term - part))
+        total = new
+        sums[k] = total + carry
+    return sums
+
+
+def _chain(amplitudes: NDArray, rates: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    r"""Order the terms of :math:`\sum_k a_k e^{-w_k x}` for summation by parts.
+
+    Returns the ordered rates :math:`w_k`, the partial sums :math:`A_k = a_1 + ... + a_k` and the
+    gaps :math:`w_{k+1} - w_k`, with an infinite gap where a chain ends. Real rates form a single
+    chain; complex rates (one of each conjugate pair) only chain to close neighbours, for only
+    then do the differences of their exponentials become small.
+    """
+    order = np.lexsort((rates.imag, rates.real))
+    rates, amplitudes = rates[order], amplitudes[order]
+    gaps = np.append(np.diff(rates), np.inf)
+    if np.iscomplexobj(rates):
+        gaps[np.abs(gaps) > 0.25 * np.abs(rates)] = np.inf
+    sums = np.empty_like(amplitudes)
+    start = 0
+    for end in np.flatnonzero(np.isinf(gaps)) + 1:
+        sums[start:end] = _running_sums(amplitudes[start:end])
+        start = end
+    return rates, sums, gaps
+
+
+def _chain_sum(chain: tuple[NDArray, NDArray, NDArray], x: Array) -> tuple[Array, Array]:
+    r"""Evaluate :math:`\sum_k a_k e^{-w_k x}` for x >= 0 by summation by parts.
+
+    .. math:: \sum_k a_k e^{-w_k x}
+              = \sum_k A_k e^{-w_k x}\bigl(1 - e^{-(w_{k+1}-w_k) x}\bigr), \quad
+              A_k = a_1 + \dots + a_k,
+
+    the last bracket being 1. A difference of two nearly equal exponentials becomes one small term
+    with full relative accuracy. For real rates the sum of the moduli of the new terms is at most
+    :math:`\sum_k |a_k| e^{-w_k x}`, so that the formula never does worse than adding the terms.
+    Returns the values and a magnitude such that the rounding error is a few eps x magnitude.
+    """
+    rates, sums, gaps = chain
+    value, magnitude = np.zeros(x.size), np.zeros(x.size)
+    complex_rates = np.iscomplexobj(rates)
+    for rate, total, gap in zip(rates, sums, gaps, strict=True):
+        if total == 0:
+            continue
+        term = total * np.exp(-rate * x)
+        if np.isfinite(gap):
+            term = term * -np.expm1(-gap * x)
+        if complex_rates:
+            value += 2 * term.real
+            magnitude += 2 * np.abs(term) * (1 + np.abs(rate) * x)
+        else:
+            value += term
+            magnitude += np.abs(term) * (1 + rate * x)
+    return value, magnitude
+
+
+def _relaxation_breakpoints(rates: NDArray) -> Array:
+    """Panels for decaying exponentials: each stays resolved until it has died out."""
+    if rates.size == 0:
+        return np.array([0.0, 1.0])
+    order = np.argsort(-rates.real)
+    decay, speed = rates.real[order], np.abs(rates[order])
+    # The panel width is set by the fastest term that is still alive.
+    speed = np.maximum.accumulate(speed[::-1])[::-1]
+    points, start = [np.zeros(1)], 0.0
+    for r, v in zip(decay, speed, strict=True):
+        end = _E_FOLDINGS / r
+        if end > start:
+            count = max(1, math.ceil((end - start) * v / 3))
+            points.append(start + (end - start) * np.arange(1, count + 1) / count)
+            start = end
+    return np.concatenate(points)
+
+
+# --------------------------------------------------------------------------- the interface
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryKernel(ABC):
+    r"""A memory kernel :math:`\rho: [0, \infty) \to R^d`, integrable and known in closed form.
+
+    Kernels add, subtract and scale; all of them answer the same questions. Lags `t` may have any
+    shape; results have the shape of `t` for d = 1 and ``t.shape + (d,)`` for d > 1. Lags are in
+    the unit of time in which the kernel's own parameters are given.
+
+    Source: the representation inside Theorem 3.1 of Li, Han, E and Li (ICLR 2021).
+
+    Used in: ``book/framework/memory-kernel.ipynb``.
+    """
+
+    # -- what a family defines, for d = 1 and flat arrays
+
+    @abstractmethod
+    def _evaluate(self, t: Array) -> tuple[Array, Array]:
+        """Values and the magnitude of what was added: rounding error <= about 4 eps x magnitude."""
+
+    @abstractmethod
+    def _tail(self, t: Array) -> Array: ...
+
+    @abstractmethod
+    def _step(self, t: Array) -> Array: ...
+
+    @abstractmethod
+    def _derivative(self, t: Array, order: int) -> Array: ...
+
+    @abstractmethod
+    def _laplace(self, s: NDArray) -> NDArray: ...
+
+    @abstractmethod
+    def _breakpoints(self) -> Array:
+        """Increasing points from 0 to T that roughly resolve the kernel; beyond T lies its tail."""
+
+    @abstractmethod
+    def _scaled(self, factor: float) -> MemoryKernel: ...
+
+    #: Smallest real part of s from which the Laplace integral converges (exclusive).
+    @property
+    def _abscissa(self) -> float:
+        return -math.inf
+
+    @property
+    def input_dim(self) -> int:
+        """Number d of input coordinates."""
+        return 1
+
+    @property
+    def terms(self) -> tuple[MemoryKernel, ...]:
+        """The elementary kernels whose sum this is, in the order in which they were added."""
+        return (self,)
+
+    @property
+    def components(self) -> tuple[MemoryKernel, ...]:
+        """The d one-dimensional kernels, one for each input coordinate."""
+        return (self,)
+
+    # -- what everybody uses
+
+    def _by_component(self, argument: NDArray, method: str, *extra) -> NDArray:
+        flat = argument.ravel()
+        columns = [getattr(part, method)(flat, *extra) for part in self.components]
+        if self.input_dim == 1:
+            return columns[0].reshape(argument.shape)[()]
+        return np.stack(columns, axis=-1).reshape(argument.shape + (self.input_dim,))
+
+    def _value(self, t: Array) -> Array:
+        return self._evaluate(t)[0]
+
+    def __call__(self, t: ArrayLike) -> NDArray:
+        """Values rho(t) at lags t >= 0."""
+        return self._by_component(_lags(t), "_value")
+
+    def tail(self, t: ArrayLike) -> NDArray:
+        r"""Signed tail :math:`\int_t^\infty \rho(s)\,ds`, computed without cancellation."""
+        return self._by_component(_lags(t), "_tail")
+
+    def step_response(self, t: ArrayLike) -> NDArray:
+        r"""Step response :math:`\int_0^t \rho(s)\,ds`: the output when a unit step enters at 0."""
+        return self._by_component(_lags(t), "_step")
+
+    def derivative(self, t: ArrayLike, order: int = 1) -> NDArray:
+        r"""Derivative :math:`\rho^{(order)}(t)`; order 0 gives the kernel itself.
+
+        Raises
+        ------
+        ValueError
+            If `order` is not a non-negative integer, or the kernel isn't that smooth.
+        """
+        if not isinstance(order, (int, np.integer)) or isinstance(order, bool) or order < 0:
+            raise ValueError(f"order must be a non-negative integer; got {order!r}")
+        if order == 0:
+            return self(t)
+        return self._by_component(_lags(t), "_derivative", int(order))
+
+    def laplace(self, s: ArrayLike) -> NDArray:
+        r"""Laplace transform :math:`\int_0^\infty e^{-st} \rho(t)\,dt` for real or complex s.
+
+        Real s gives real values. Closed forms serve exponential sums, state-space and sampled
+        kernels and Gaussian bumps; power laws and Airy kernels are integrated to about 1e-13 of
+        the transform of the kernel's modulus.
+
+        Raises
+        ------
+        ValueError
+            Where the integral doesn't converge.
+        """
+        s = np.asarray(s)
+        s = s.astype(np.complex128 if np.iscomplexobj(s) else np.float64)
+        abscissa = max(part._abscissa for part in self.components)
+        bad = ~(np.isfinite(s) & (s.real > abscissa))
+        if bad.any():
+            allowed = ">= 0" if abscissa == PowerLaw._abscissa else f"> {abscissa:.6g}"
+            raise ValueError(
+                f"the Laplace integral of {type(self).__name__} converges for finite s with real "
+                f"part {allowed}; got s = {s[bad].flat[0]}"
+            )
+        return self._by_component(s, "_laplace")
+
+    # -- algebra
+
+    def __add__(self, other: MemoryKernel) -> MemoryKernel:
+        if not isinstance(other, MemoryKernel):
+            return NotImplemented
+        if other.input_dim != self.input_dim:
+            raise ValueError(
+                f"kernels add when they have the same input_dim; got {self.input_dim} and "
+                f"{other.input_dim}. Use stack([...]) to build a kernel with more inputs"
+            )
+        return KernelSum(self.terms + other.terms)
+
+    def __neg__(self) -> MemoryKernel:
+        return self._scaled(-1.0)
+
+    def __sub__(self, other: MemoryKernel) -> MemoryKernel:
+        if not isinstance(other, MemoryKernel):
+            return NotImplemented
+        return self + (-other)
+
+    def __mul__(self, factor: float) -> MemoryKernel:
+        if not isinstance(factor, (Real, np.integer, np.floating)):
+            return NotImplemented
+        return self._scaled(_number("the factor of a kernel", factor))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> MemoryKernel:
+        if not isinstance(divisor, (Real, np.integer, np.floating)):
+            return NotImplemented
+        if divisor == 0:
+            raise ValueError("a kernel can't be divided by 0")
+        return self * (1 / divisor)
+
+
+# --------------------------------------------------------------------------- families
+
+
+@dataclass(frozen=True, eq=False)
+class ExponentialSum(MemoryKernel):
+    r"""The kernel of a linear RNN, :math:`\rho(t) = \sum_{k=1}^m a_k e^{-w_k t}`.
+
+    Parameters
+    ----------
+    amplitudes : array_like, shape (m,) or (m, d)
+        Amplitudes :math:`a_k`, one row a neuron. An (m, 1) array counts as (m,).
+    rates : array_like, shape (m,)
+        Rates :math:`w_k` with positive real part, in 1/time. Complex rates come in conjugate
+        pairs with conjugate amplitudes (to relative 1e-9), so that the kernel is real; each
+        member of a pair is a neuron.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a rate's real part isn't positive, or a complex rate lacks its pair.
+
+    Notes
+    -----
+    Cost O(m n) for n lags. Differences of nearly equal sums keep their relative accuracy.
+
+    Used in: ``book/framework/memory-kernel.ipynb``.
+    """
+
+    amplitudes: NDArray
+    rates: NDArray
+
+    def __post_init__(self) -> None:
+        amplitudes, rates = np.asarray(self.amplitudes), np.asarray(self.rates)
+        if amplitudes.ndim == 2 and amplitudes.shape[1] == 1:
+            amplitudes = amplitudes[:, 0]
+        if rates.ndim != 1 or amplitudes.ndim not in (1, 2) or len(amplitudes) != len(rates):
+            raise ValueError(
+                "amplitudes must have shape (m,) or (m, d) and rates shape (m,); got "
+                f"{amplitudes.shape} and {rates.shape}"
+            )
+        if amplitudes.ndim == 2 and amplitudes.shape[1] == 0:
+            raise ValueError("amplitudes of shape (m, d) need d >= 1; got d = 0")
+        for name, array in (("amplitudes", amplitudes), ("rates", rates)):
+            if array.dtype.kind not in "biufc" or not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite numbers; got {array!r}")
+        if rates.size and rates.real.min() <= 0:
+            raise ValueError(
+                f"rates need a positive real part; got {rates[np.argmin(rates.real)]}. "
+                "Otherwise a e^(-wt) isn't integrable and isn't the kernel of a stable network"
+            )
+        if not np.iscomplexobj(rates) or not rates.imag.any():
+            if np.iscomplexobj(amplitudes) and amplitudes.imag.any():
+                raise ValueError("real rates need real amplitudes; the kernel would not be real")
+            rates, amplitudes = rates.real.astype(float), amplitudes.real.astype(float)
+        else:
+            rates, amplitudes = rates.astype(complex), amplitudes.astype(complex)
+            _check_pairs(amplitudes, rates)
+        object.__setattr__(self, "amplitudes", _frozen(amplitudes))
+        object.__setattr__(self, "rates", _frozen(rates))
+
+    @classmethod
+    def oscillation(
+        cls, amplitude: float, decay: float, frequency: float, phase: float = 0.0
+    ) -> ExponentialSum:
+        r"""Two neurons, :math:`\rho(t) = A e^{-r t} \cos(\theta t + \varphi)`.
+
+        Parameters
+        ----------
+        amplitude : float
+            Amplitude A.
+        decay : float
+            Decay rate r > 0 (1/time).
+        frequency : float
+            Angular frequency :math:`\theta > 0` (radians/time).
+        phase : float
+            Phase :math:`\varphi` (radians).
+
+        Used in: ``book/framework/memory-kernel.ipynb``.
+        """
+        decay, frequency = (
+            _number("decay", decay, positive=True),
+            _number("frequency", frequency, positive=True),
+        )
+        half = 0.5 * _number("amplitude", amplitude) * np.exp(-1j * _number("phase", phase))
+        rate = decay + 1j * frequency
+        return cls(np.array([half, half.conjugate()]), np.array([rate, rate.conjugate()]))
+
+    @property
+    def width(self) -> int:
+        """Number m of neurons."""
+        return self.rates.size
+
+    @property
+    def input_dim(self) -> int:
+        """Number d of input coordinates."""
+        return 1 if self.amplitudes.ndim == 1 else self.amplitudes.shape[1]
+
+    @cached_property
+    def components(self) -> tuple[MemoryKernel, ...]:
+        """One sum for each input coordinate; all share the rates."""
+        if self.amplitudes.ndim == 1:
+            return (self,)
+        parts = []
+        for column in self.amplitudes.T:
+            parts.append(ExponentialSum(column, self.rates))
+        return tuple(parts)
+
+    def __add__(self, other: MemoryKernel) -> MemoryKernel:
+        if not isinstance(other, ExponentialSum) or other.input_dim != self.input_dim:
+            return super().__add__(other)
+        return ExponentialSum(
+            np.concatenate([self.amplitudes, other.amplitudes]),
+            np.concatenate([self.rates, other.rates]),
+        )
+
+    @property
+    def _abscissa(self) -> float:
+        return -self.rates.real.min() if self.rates.size else -math.inf
+
+    def _chains(self, amplitudes: NDArray) -> list[tuple[NDArray, NDArray, NDArray]]:
+        real, upper = self.rates.imag == 0, self.rates.imag > 0
+        chains = [_chain(amplitudes[real].real, self.rates[real].real)] if real.any() else []
+        return chains + ([_chain(amplitudes[upper], self.rates[upper])] if upper.any() else [])
+
+    @cached_property
+    def _own_chains(self) -> list[tuple[NDArray, NDArray, NDArray]]:
+        return self._chains(self.amplitudes)
+
+    def _sum(self, chains: list, t: Array) -> tuple[Array, Array]:
+        t = np.minimum(t, 1e300)
+        value, magnitude = np.zeros(t.size), np.zeros(t.size)
+        with np.errstate(under="ignore", over="ignore"):
+            for chain in chains:
+                v, g = _chain_sum(chain, t)
+                value, magnitude = value + v, magnitude + g
+        return value, np.where(np.isnan(magnitude), 0.0, magnitude)
+
+    def _evaluate(self, t: Array) -> tuple[Array, Array]:
+        return self._sum(self._own_chains, t)
+
+    def _tail(self, t: Array) -> Array:
+        return self._sum(self._chains(self.amplitudes / self.rates), t)[0]
+
+    def _step(self, t: Array) -> Array:
+        t = np.minimum(t, 1e300)
+        with np.errstate(under="ignore", over="ignore"):
+            parts = -np.expm1(-np.multiply.outer(t, self.rates)) @ (self.amplitudes / self.rates)
+        return parts.real
+
+    def _derivative(self, t: Array, order: int) -> Array:
+        return self._sum(self._chains(self.amplitudes * (-self.rates) ** order), t)[0]
+
+    def _laplace(self, s: NDArray) -> NDArray:
+        values = (self.amplitudes / np.add.outer(s, self.rates)).sum(axis=-1)
+        return values if np.iscomplexobj(s) else values.real
+
+    def _breakpoints(self) -> Array:
+        return _relaxation_breakpoints(self.rates)
+
+    def _scaled(self, factor: float) -> ExponentialSum:
+        return ExponentialSum(self.amplitudes * factor, self.rates)
+
+
+def _check_pairs(amplitudes: NDArray, rates: NDArray) -> None:
+    """Every complex rate needs its conjugate, with the conjugate amplitude."""
+    scale = np.abs(amplitudes).max(initial=0.0)
+    real = rates.imag == 0
+    if np.abs(amplitudes[real].imag).max(initial=0.0) > 1e-9 * scale:
+        raise ValueError("a real rate needs a real amplitude; the kernel would not be real")
+    upper = list(np.flatnonzero(rates.imag > 0))
+    for low in np.flatnonzero(rates.imag < 0):
+        for k in upper:
+            near = abs(rates[k] - rates[low].conj()) <= 1e-9 * abs(rates[low])
+            if near and np.all(np.abs(amplitudes[k] - amplitudes[low].conj()) <= 1e-9 * scale):
+                upper.remove(k)
+                break
+        else:
+            upper = [low]
+            break
+    if upper:
+        raise ValueError(
+            f"the complex rate {rates[upper[0]]} lacks its conjugate with the conjugate amplitude; "
+            "the kernel must be real. ExponentialSum.oscillation builds such pairs"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PowerLaw(MemoryKernel):
+    r"""Power-law memory, :math:`\rho(t) = A\,(1+t)^{-(1+\omega)}`, of norm :math:`|A|/\omega`.
+
+    The smaller :math:`\omega`, the longer the memory: the mass beyond lag t is
+    :math:`A (1+t)^{-\omega}/\omega`.
+
+    Parameters
+    ----------
+    omega : float
+        Memory exponent :math:`\omega > 0`. At 0 the kernel stops being integrable.
+    amplitude : float
+        Value A at lag 0.
+
+    Used in: ``book/framework/memory-kernel.ipynb``.
+    """
+
+    omega: float
+    amplitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        omega = _number("omega", self.omega)
+        if omega <= 0:
+            raise ValueError(
+                f"omega must be > 0; got {omega}. (1+t)^-(1+omega) is integrable on [0, inf) only "
+                "for omega > 0, and a kernel that isn't integrable has no continuous functional"
+            )
+        object.__setattr__(self, "omega", omega)
+        object.__setattr__(self, "amplitude", _number("amplitude", self.amplitude))
+
+    _abscissa = -5e-324  # the integral converges at real part 0 too, though not beyond
+
+    def _evaluate(self, t: Array) -> tuple[Array, Array]:
+        return _power_laws((self,), t)
+
+    def _tail(self, t: Array) -> Array:
+        return self.amplitude / self.omega * np.exp(-self.omega * np.log1p(t))
+
+    def _step(self, t: Array) -> Array:
+        return -self.amplitude / self.omega * np.expm1(-self.omega * np.log1p(t))
+
+    def _derivative(self, t: Array, order: int) -> Array:
+        power = 1 + self.omega
+        factor = self.amplitude * (-1) ** order * special.poch(power, order)
+        return factor * np.exp(-(power + order) * np.log1p(t))
+
+    def _laplace(self, s: NDArray) -> NDArray:
+        """Trapezoidal rule in log t, along the ray of argument -arg(s)/2.
+
+        There e^{-st} decays and (1+t)^{-(1+omega)} is bounded in a strip of half-width pi/4 or
+        more (pi/2 for real s), so the rule converges like exp(-pi^2 / (2 step)) or better.
+        """
+        size = np.where(s == 0, 1.0, np.abs(s))
+        half = np.exp(0.5j * np.angle(s)) if np.iscomplexobj(s) else np.ones_like(size)
+        start, end = np.minimum(0.0, -np.log(size)) - 38, np.log(1.5 * _E_FOLDINGS / size)
+        count = math.ceil((end - start).max(initial=0.0) / 0.125) + 1
+        step = (end - start) / count
+        ray = np.exp(start[:, None] + step[:, None] * np.arange(count + 1)) / half[:, None]
+        with np.errstate(under="ignore"):
+            exponent = -(size * half**2)[:, None] * ray - (1 + self.omega) * np.log1p(ray)
+            values = step * (np.exp(exponent) * ray).sum(axis=-1)
+        return self.amplitude * np.where(s == 0, 1 / self.omega, values)
+
+    def _breakpoints(self) -> Array:
+        return _power_breakpoints(self.omega)
+
+    def _scaled(self, factor: float) -> PowerLaw:
+        return PowerLaw(self.omega, self.amplitude * factor)
+
+
+def _power_laws(laws: Sequence[PowerLaw], t: Array) -> tuple[Array, Array]:
+    """A sum of power laws is a sum of exponentials in log(1+t); its differences stay exact."""
+    amplitudes = np.array([law.amplitude for law in laws])
+    powers = 1 + np.array([law.omega for law in laws])
+    # 1 + omega rounds; the gaps of the chain must be those of omega itself.
+    rates, sums, gaps = _chain(amplitudes, np.array([law.omega for law in laws]))
+    x = np.log1p(np.minimum(t, 1e300))
+    with np.errstate(under="ignore"):
+        value, magnitude = _chain_sum((rates, sums, gaps), x)
+        fall = np.exp(-x)
+    return value * fall, magnitude * fall * (1 + powers.max() * x / 4)
+
+
+def _power_breakpoints(omega: float) -> Array:
+    """Panels uniform in log(1+t), to where the tail has fallen by e^-60 or to 1e300."""
+    end = min(_E_FOLDINGS / omega, 690.0)
+    count = math.ceil(end / min(math.log(2), 2 / (1 + omega)))
+    return np.expm1(np.linspace(0.0, end, count + 1))
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianBump(MemoryKernel):
+    r"""A smeared delay: the normal density of mean `delay` and deviation `width`, times `mass`.
+
+    .. math:: \rho(t) = \frac{M}{s\sqrt{2\pi}} e^{-(t-D)^2/(2 s^2)}, \quad t \ge 0.
+
+    Parameters
+    ----------
+    delay : float
+        Centre :math:`D \ge 0` (time).
+    width : float
+        Standard deviation s > 0 (time).
+    mass : float
+        Mass M over the whole line; the part on [0, inf) is :math:`M\,\Phi(D/s)`.
+
+    Used in: ``book/framework/memory-kernel.ipynb``.
+    """
+
+    delay: float
+    width: float
+    mass: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delay", _number("delay", self.delay, nonnegative=True))
+        object.__setattr__(self, "width", _number("width", self.width, positive=True))
+        object.__setattr__(self, "mass", _number("mass", self.mass))
+
+    def _standard(self, t: Array) -> Array:
+        return (t - self.delay) / self.width
+
+    def _evaluate(self, t: Array) -> tuple[Array, Array]:
+        u = np.minimum(self._standard(t), 1e150)
+        with np.errstate(under="ignore"):
+            value = self.mass / (self.width * math.sqrt(2 * math.pi)) * np.exp(-0.5 * u * u)
+        # u carries the rounding of t - D, which the square in the exponent amplifies.
+        spread = 1 + np.minimum(np.abs(u), 40.0) * (np.abs(u) + self.delay / self.width)
+        return value, np.where(value == 0, 0.0, np.abs(value) * spread)
+
+    def _tail(self, t: Array) -> Array:
+        return self.mass * special.ndtr(-self._standard(t))
+
+    def _step(self, t: Array) -> Array:
+        start, u = -self.delay / self.width, self._standard(t)
+        # Left of the mean both terms are small; right of it their complements are.
+        left = special.ndtr(u) - special.ndtr(start)
+        right = special.ndtr(-start) - special.ndtr(-u)
+        return self.mass * np.where(u <= 0, left, right)
+
+    def _derivative(self, t: Array, order: int) -> Array:
+        u = np.minimum(self._standard(t), 1e10)
+        hermite = special.eval_hermitenorm(order, u)
+        value = self._evaluate(t)[0]
+        return np.where(value == 0, 0.0, (-1 / self.width) ** order * hermite * value)
+
+    def _laplace(self, s: NDArray) -> NDArray:
+        ratio = self.delay / self.width
+        z = (self.width * s - ratio) / math.sqrt(2)
+        behind = z.real < 0
+        # erfc(z) = 2 - erfc(-z) keeps the scaled function in the half-plane where it is small.
+        z = np.where(behind, -z, z)
+        scaled = special.wofz(1j * z) if np.iscomplexobj(s) else special.erfcx(z)
+        edge = math.exp(-0.5 * ratio**2) * scaled
+        shift = np.where(behind, s, 0.0)
+        whole = 2 * np.exp(shift * (0.5 * shift * self.width**2 - self.delay))
+        return 0.5 * self.mass * np.where(behind, whole - edge, edge)
+
+    def _breakpoints(self) -> Array:
+        reach = math.sqrt(2 * _E_FOLDINGS)
+        points = self.delay + self.width * np.linspace(-reach, reach, 23)
+        points = np.append(0.0, points[points > 0])
+        # A stretch of silence before the bump is one panel; it holds nothing.
+        return points
+
+    def _scaled(self, factor: float) -> GaussianBump:
+        return GaussianBump(self.delay, self.width, self.mass * factor)
+
+
+@dataclass(frozen=True, eq=False)
+class AiryKernel(MemoryKernel):
+    r"""The Airy kernel, :math:`\rho(t) = A\,\mathrm{Ai}(c\,(t - D))`.
+
+    It oscillates up to the delay D and dies out faster than any exponential beyond it, so it is
+    the paper's example of a target whose memory arrives late.
+
+    Parameters
+    ----------
+    scale : float
+        Scale c > 0 (1/time).
+    delay : float
+        Delay :math:`D \ge 0` (time).
+    amplitude : float
+        Amplitude A.
+
+    Notes
+    -----
+    Step response and tail come from Gauss-Legendre panels (absolute error about 1e-15 of the
+    kernel's mass); no closed antiderivative in elementary functions exists.
+
+    Source: target of Figure 1(b) of Li, Han, E and Li (ICLR 2021), as restated in later work.
+
+    Used in: ``book/framework/memory-kernel.ipynb``.
+    """
+
+    scale: float
+    delay: float
+    amplitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", _number("scale", self.scale, positive=True))
+        object.__setattr__(self, "delay", _number("delay", self.delay, nonnegative=True))
+        object.__setattr__(self, "amplitude", _number("amplitude", self.amplitude))
+
+    def _argument(self, t: Array) -> Array:
+        return np.minimum(self.scale * (t - self.delay), 150.0)  # Ai underflows before 150
+
+    def _evaluate(self, t: Array) -> tuple[Array, Array]:
+        x = self._argument(t)
+        ai, slope = special.airy(x)[:2]
+        # The argument's rounding, c |t - D| eps, is amplified by the slope.
+        blur = np.abs(slope) * (np.abs(x) + self.scale * self.delay)
+        return self.amplitude * ai, abs(self.amplitude) * (np.abs(ai) + blur)
+
+    @cached_property
+    def _panels(self) -> tuple[Array, Array]:
+        """Panel edges in x = c (t - D), and the integral of Ai from each edge to infinity."""
+        edges = _airy_edges(-self.scale * self.delay, 110.0)
+        inside = _gauss(lambda x: special.airy(x)[0], edges[:-1], edges[1:])
+        return edges, np.append(np.cumsum(inside[::-1])[::-1], 0.0)
+
+    def _tail(self, t: Array) -> Array:
+        edges, to_infinity = self._panels
+        x = np.minimum(self._argument(t), edges[-1])
+        k = np.minimum(np.searchsorted(edges, x, side="right"), edges.size - 1)
+        inside = _gauss(lambda v: special.airy(v)[0], x, edges[k])
+        return self.amplitude / self.scale * (inside + to_infinity[k])
+
+    def _step(self, t: Array) -> Array:
+        edges = self._panels[0]
+        x = np.minimum(self._argument(t), edges[-1])
+        k = np.maximum(np.searchsorted(edges, x, side="right") - 1, 0)
+        pieces = _gauss(lambda v: special.airy(v)[0], edges[:-1], edges[1:])
+        from_start = np.append(0.0, np.cumsum(pieces))
+        inside = _gauss(lambda v: special.airy(v)[0], edges[k], x)
+        return self.amplitude / self.scale * (inside + from_start[k])
+
+    def _derivative(self, t: Array, order: int) -> Array:
+        x = self._argument(t)
+        ai, slope = special.airy(x)[:2]
+        # Ai'' = x Ai gives Ai^(n) = p Ai + q Ai' with p, q polynomials.
+        p, q, identity = Polynomial([1.0]), Polynomial([0.0]), Polynomial([0.0, 1.0])
+        for _ in range(order):
+            p, q = p.deriv() + identity * q, p + q.deriv()
+        return self.amplitude * self.scale**order * (p(x) * ai + q(x) * slope)
+
+    def _laplace(self, s: NDArray) -> NDArray:
+        points = self._breakpoints()
+        values = []
+        for value in s:
+            fine = points
+            if (longest := np.diff(points).max() * abs(value)) > 6:
+                split = math.ceil(longest / 6)
+                parts = np.linspace(points[:-1], points[1:], split, endpoint=False, axis=1)
+                fine = np.append(parts.ravel(), points[-1])
+            if value.real > 0:
+                fine = fine[: np.searchsorted(fine, 2 * _E_FOLDINGS / value.real) + 1]
+                if fine.size == 1:
+                    fine = np.append(fine, points[1])
+            integrand = _gauss(
+                lambda t, rate=value: np.exp(-rate * t) * self._value(t.ravel()).reshape(t.shape),
+                fine[:-1],
+                fine[1:],
+            )
+            values.append(integrand.sum())
+        return np.array(values, dtype=s.dtype)
+
+    def _breakpoints(self) -> Array:
+        # Ai(x) falls like exp(-2/3 x^1.5): 60 e-foldings lie at x = 20.
+        edges = _airy_edges(-self.scale * self.delay, 20.0)
+        return np.append(0.0, (self.delay + edges / self.scale)[1:])
+
+    def _scaled(self, factor: float) -> AiryKernel:
+        return AiryKernel(self.scale, self.delay, self.amplitude * factor)
+
+
+def _airy_edges(start: float, end: float) -> Array:
+    """Panels on which Ai is smooth: at most about one local wavelength or e-folding long."""
+
+    def phase(x: Array) -> Array:  # a primitive of sqrt(1 + |x|)
+        return np.sign(x) * (2 / 3) * ((1 + np.abs(x)) ** 1.5 - 1)
+
+    low, high = phase(np.array([start, end]))
+    levels = np.linspace(low, high, max(2, math.ceil((high - low) / 1.5) + 1))
+    edges = np.sign(levels) * ((1 + 1.5 * np.abs(levels)) ** (2 / 3) - 1)
+    edges[0], edges[-1] = start, end
+    return edges
+
+
+def _gauss(function, left: Array, right: Array) -> NDArray:
+    """Integrals of a function over each [left, right], by 20-point Gauss-Legendre."""
+    half = 0.5 * (right - left)
+    nodes = left[:, None] + half[:, None] * (1 + _GAUSS_NODES)
+    return half * (function(nodes) @ _GAUSS_WEIGHTS)
+
+
+@dataclass(frozen=True, eq=False)
+class SampledKernel(MemoryKernel):
+    r"""A kernel known by samples: their piecewise-linear interpolant, then a declared tail.
+
+    Parameters
+    ----------
+    times : array_like, shape (n,)
+        Lags, strictly increasing from 0, n >= 2.
+    values : array_like, shape (n,) or (n, d)
+        Samples at those lags. An (n, 1) array counts as (n,).
+    tail_rate : float, optional
+        Beyond the last lag T the kernel is 0, or ``values[-1] * exp(-tail_rate * (t - T))`` with
+        this rate (1/time) when one is given.
+
+    Used in: ``book/framework/memory-kernel.ipynb``.
+    """
+
+    times: NDArray
+    values: NDArray
+    tail_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            times = np.asarray(self.times, dtype=np.float64)
+            values = np.asarray(self.values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"times and values must be arrays of real numbers: {error}") from None
+        if values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        if (
+            times.ndim != 1
+            or times.size < 2
+            or values.ndim not in (1, 2)
+            or values.shape[0] != times.size
+            or values.size == 0
+        ):
+            raise ValueError(
+                "times must have shape (n,) with n >= 2 and values shape (n,) or (n, d); got "
+                f"{times.shape} and {values.shape}"
+            )
+        if not (np.isfinite(times).all() and np.isfinite(values).all()):
+            raise ValueError("times and values must be finite; drop or interpolate missing samples")
+        if times[0] != 0 or (np.diff(times) <= 0).any():
+            raise ValueError(
+                f"times must increase strictly from 0; got {times[:4]}... "
+                "A kernel is needed from lag 0 on"
+            )
+        if self.tail_rate is not None:
+            rate = _number("tail_rate", self.tail_rate, positive=True)
+            object.__setattr__(self, "tail_rate", rate)
+        object.__setattr__(self, "times", _frozen(times))
+        object.__setattr__(self, "values", _frozen(values))
+
+    @property
+    def input_dim(self) -> int:
+        """Number d of input coordinates."""
+        return 1 if self.values.ndim == 1 else self.values.shape[1]
+
+    @cached_property
+    def components(self) -> tuple[MemoryKernel, ...]:
+        """One sampled kernel for each input coordinate."""
+        if self.values.ndim == 1:
+            return (self,)
+        return tuple(SampledKernel(self.times, v, self.tail_rate) for v in self.values.T)
+
+    @property
+    def _abscissa(self) -> float:
+        return -math.inf if self.tail_rate is None else -self.tail_rate
+
+    @property
+    def _slopes(self) -> Array:
+        return np.diff(self.values) / np.diff(self.times)
+
+    def _beyond(self, t: Array) -> Array:
+        """The tail's factor e^{-rate (t - T)}, or 0 where the tail is declared empty."""
+        if self.tail_rate is None:
+            return np.zeros_like(t)
+        return np.exp(-self.tail_rate * np.maximum(t - self.times[-1], 0.0))
+
+    def _evaluate(self, t: Array) -> tuple[Array, Array]:
+        inside = np.interp(t, self.times, self.values)
+        value = np.where(t <= self.times[-1], inside, self.values[-1] * self._beyond(t))
+        size = np.interp(t, self.times, np.abs(self.values))
+        return value, np.where(t <= self.times[-1], size, np.abs(value))
+
+    @cached_property
+    def _areas(self) -> Array:
+        """Integral over each interval between samples."""
+        return 0.5 * (self.values[1:] + self.values[:-1]) * np.diff(self.times)
+
+    def _tail(self, t: Array) -> Array:
+        last, final = self.times[-1], self.values[-1]
+        after = 0.0 if self.tail_rate is None else final / self.tail_rate
+        to_end = np.append(np.cumsum(self._areas[::-1])[::-1], 0.0)
+        inside = np.minimum(t, last)
+        k = np.clip(np.searchsorted(self.times, inside), 1, self.times.size - 1)
+        here = 0.5 * (self.times[k] - inside) * (self._evaluate(inside)[0] + self.values[k])
+        return np.where(t < last, here + to_end[k] + after, after * self._beyond(t))
+
+    def _step(self, t: Array) -> Array:
+        last = self.times[-1]
+        from_start = np.append(0.0, np.cumsum(self._areas))
+        inside = np.minimum(t, last)
+        k = np.clip(np.searchsorted(self.times, inside) - 1, 0, self.times.size - 2)
+        here = 0.5 * (inside - self.times[k]) * (self._evaluate(inside)[0] + self.values[k])
+        total = from_start[k] + here
+        if self.tail_rate is not None:
+            after = -np.expm1(-self.tail_rate * np.maximum(t - last, 0.0)) / self.tail_rate
+            total = total + self.values[-1] * after
+        return total
+
+    def _derivative(self, t: Array, order: int) -> Array:
+        if order > 1:
+            raise ValueError(
+                f"a sampled kernel is piecewise linear: order 0 and 1 exist, got order {order}. "
+                "Fit a smooth kernel (an ExponentialSum, say) to differentiate further"
+            )
+        k = np.clip(np.searchsorted(self.times, t, side="right") - 1, 0, self.times.size - 2)
+        rate = 0.0 if self.tail_rate is None else self.tail_rate
+        outside = -rate * self.values[-1] * self._beyond(t)
+        return np.where(t < self.times[-1], self._slopes[k], outside)
+
+    def _laplace(self, s: NDArray) -> NDArray:
+        h = np.diff(self.times)
+        z = np.multiply.outer(s, h)
+        # int_0^1 e^{-z u} du and int_0^1 u e^{-z u} du, by their series near z = 0.
+        small = np.abs(z) < 0.5
+        safe = np.where(small, 1.0, z)
+        flat = -np.expm1(-safe) / safe
+        ramp = (flat - np.exp(-safe)) / safe
+        n = np.arange(18)
+        series = np.where(small, z, 0.0)[..., None] ** n * ((-1.0) ** n / special.factorial(n))
+        flat = np.where(small, (series / (n + 1)).sum(-1), flat)
+        ramp = np.where(small, (series / (n + 2)).sum(-1), ramp)
+        start = np.exp(-np.multiply.outer(s, self.times[:-1]))
+        pieces = start * h * (self.values[:-1] * flat + np.diff(self.values) * ramp)
+        total = pieces.sum(axis=-1)
+        if self.tail_rate is not None:
+            total = total + self.values[-1] * np.exp(-s * self.times[-1]) / (s + self.tail_rate)
+        return total
+
+    def _breakpoints(self) -> Array:
+        if self.tail_rate is None:
+            return self.times
+        after = _relaxation_breakpoints(np.array([self.tail_rate]))
+        return np.append(self.times, self.times[-1] + after[1:])
+
+    def _scaled(self, factor: float) -> SampledKernel:
+        return SampledKernel(self.times, self.values * factor, self.tail_rate)
+
+
+@dataclass(frozen=True, eq=False)
+class StateSpaceKernel(MemoryKernel):
+    r"""The kernel of any linear RNN, :math:`\rho(t) = (c^\top e^{Wt} U)^\top`.
+
+    It serves matrices whose eigenvectors are missing (defective) or too nearly parallel for an
+    :class:`ExponentialSum`; :meth:`LinearRNN.kernel` chooses between the two.
+
+    Parameters
+    ----------
+    W : array_like, shape (m, m)
+        Hurwitz matrix (all eigenvalues in the open left half-plane), in 1/time.
+    U : array_like, shape (m,) or (m, d)
+        Input matrix.
+    c : array_like, shape (m,)
+        Readout.
+
+    Notes
+    -----
+    With a step h such that :math:`\|W\| h \le 1/2` and :math:`t = kh + r`, the vector
+    :math:`e^{Wt} U` is a Taylor polynomial in :math:`Wr` applied to U, times those of
+    :math:`e^{Wh}, e^{2Wh}, e^{4Wh}, \dots` that make up the binary digits of k. Cost
+    :math:`O(n m^2 (18 + \log_2 k))` for n lags.
+
+    Used in: ``book/framework/recurrent-networks.ipynb``.
+    """
+
+    W: NDArray
+    U: NDArray
+    c: NDArray
+
+    def __post_init__(self) -> None:
+        W, U, c = (np.asarray(a, dtype=np.float64) for a in (self.W, self.U, self.c))
+        if U.ndim == 2 and U.shape[1] == 1:
+            U = U[:, 0]
+        m = c.size
+        if W.shape != (m, m) or U.ndim not in (1, 2) or len(U) != m or c.shape != (m,):
+            raise ValueError(
+                "W, U, c need shapes (m, m), (m,) or (m, d), (m,); got "
+                f"{W.shape}, {U.shape}, {c.shape}"
+            )
+        if m == 0 or U.size == 0:
+            raise ValueError("a state-space kernel needs m >= 1 neurons and d >= 1 inputs")
+        if not all(np.isfinite(a).all() for a in (W, U, c)):
+            raise ValueError("W, U and c must be finite")
+        worst = linalg.eigvals(W).real.max()
+        if worst >= 0:
+            raise ValueError(
+                f"W has an eigenvalue with real part {worst:.6g}; a kernel needs a Hurwitz W "
+                "(all real parts < 0), or c^T e^{Wt} U isn't integrable"
+            )
+        for name, array in (("W", W), ("U", U), ("c", c)):
+            object.__setattr__(self, name, _frozen(array))
+
+    @property
+    def input_dim(self) -> int:
+        """Number d of input coordinates."""
+        return 1 if self.U.ndim == 1 else self.U.shape[1]
+
+    @cached_property
+    def components(self) -> tuple[MemoryKernel, ...]:
+        """One kernel for each column of U."""
+        if self.U.ndim == 1:
+            return (self,)
+        return tuple(StateSpaceKernel(self.W, u, self.c) for u in self.U.T)
+
+    @cached_property
+    def _rates(self) -> NDArray:
+        return -linalg.eigvals(self.W)
+
+    @property
+    def _abscissa(self) -> float:
+        return -self._rates.real.min()
+
+    def _states(self, t: Array, start: Array) -> Array:
+        """Rows e^{W t_i} start, shape (n, m)."""
+        step = 0.5 / max(linalg.norm(self.W, 1), 1e-300)
+        # After 800 e-foldings of the slowest mode nothing is left that a float could hold.
+        t = np.minimum(t, 800 / -self._abscissa)
+        count = np.floor(t / step)
+        rest = t - count * step
+        states = np.repeat(start[None, :], t.size, axis=0)
+        term = states
+        for order in range(1, 19):
+            term = (term @ self.W.T) * (rest / order)[:, None]
+            states = states + term
+        power = 1.0
+        while power <= count.max(initial=0.0):
+            odd = np.floor(count / power) % 2 == 1
+            if odd.any():
+                states[odd] = states[odd] @ linalg.expm(self.W * (step * power)).T
+            power *= 2
+        return states
+
+    def _evaluate(self, t: Array) -> tuple[Array, Array]:
+        states = self._states(t, self.U)
+        return states @ self.c, self.c.size * (np.abs(states) @ np.abs(self.c))
+
+    def _tail(self, t: Array) -> Array:
+        return self._states(t, self.U) @ linalg.solve(-self.W.T, self.c)
+
+    def _step(self, t: Array) -> Array:
+        # (e^{Wt} - 1) W^{-1} U, where short times would cancel: integrate the augmented system.
+        augmented = np.block([[self.W, self.U[:, None]], [np.zeros((1, self.c.size + 1))]])
+        whole = linalg.solve(-self.W.T, self.c) @ self.U
+        short = t * linalg.norm(self.W, 1) < 1
+        values = whole - self._tail(t)
+        for i in np.flatnonzero(short):
+            values[i] = self.c @ linalg.expm(augmented * t[i])[:-1, -1]
+        return values
+
+    def _derivative(self, t: Array, order: int) -> Array:
+        return self._states(t, np.linalg.matrix_power(self.W, order) @ self.U) @ self.c
+
+    def _laplace(self, s: NDArray) -> NDArray:
+        eye = np.eye(self.c.size)
+        return np.array([self.c @ linalg.solve(v * eye - self.W, self.U) for v in s], dtype=s.dtype)
+
+    def _breakpoints(self) -> Array:
+        # Polynomial factors of a defective W delay the end: run twice as many e-foldings.
+        points = _relaxation_breakpoints(self._rates)
+        last = points[-1]
+        count = max(1, math.ceil(last * np.abs(self._rates[np.argmin(self._rates.real)]) / 3))
+        return np.append(points, last + last * np.arange(1, count + 1) / count)
+
+    def _scaled(self, factor: float) -> StateSpaceKernel:
+        return StateSpaceKernel(self.W, self.U, self.c * factor)
+
+
+# --------------------------------------------------------------------------- combinations
+
+
+@dataclass(frozen=True, eq=False)
+class KernelSum(MemoryKernel):
+    r"""A sum of kernels of different families, made by ``rho + other``.
+
+    Parameters
+    ----------
+    parts : tuple of MemoryKernel
+        The terms, all with the same input_dim.
+
+    Used in: ``book/framework/memory-kernel.ipynb``.
+    """
+
+    parts: tuple[MemoryKernel, ...]
+
+    @property
+    def input_dim(self) -> int:
+        """Number d of input coordinates."""
+        return self.parts[0].input_dim
+
+    @property
+    def terms(self) -> tuple[MemoryKernel, ...]:
+        """The elementary kernels, in the order in which they were added."""
+        return self.parts
+
+    @cached_property
+    def components(self) -> tuple[MemoryKernel, ...]:
+        """One sum for each input coordinate."""
+        if self.input_dim == 1:
+            return (self,)
+        columns = zip(*(part.components for part in self.parts), strict=True)
+        return tuple(KernelSum(column) for column in columns)
+
+    @property
+    def _abscissa(self) -> float:
+        return max(part._abscissa for part in self.parts)
+
+    @cached_property
+    def _groups(self) -> tuple[ExponentialSum | None, list[PowerLaw], list[MemoryKernel]]:
+        """Exponentials and power laws are added within their family, where they may cancel."""
+        sums = [p for p in self.parts if isinstance(p, ExponentialSum)]
+        laws = [p for p in self.parts if isinstance(p, PowerLaw)]
+        rest = [p for p in self.parts if not isinstance(p, (ExponentialSum, PowerLaw))]
+        total = sums[0] if sums else None
+        for other in sums[1:]:
+            total = total + other
+        return total, laws, rest
+
+    def _evaluate(self, t: Array) -> tuple[Array, Array]:
+        exponentials, laws, rest = self._groups
+        pairs = [exponentials._evaluate(t)] if exponentials is not None else []
+        pairs += [_power_laws(laws, t)] if laws else []
+        pairs += [part._evaluate(t) for part in rest]
+        return sum(v for v, _ in pairs), sum(g for _, g in pairs)
+
+    def _tail(self, t: Array) -> Array:
+        return sum(part._tail(t) for part in self.parts)
+
+    def _step(self, t: Array) -> Array:
+        return sum(part._step(t) for part in self.parts)
+
+    def _derivative(self, t: Array, order: int) -> Array:
+        return sum(part._derivative(t, order) for part in self.parts)
+
+    def _laplace(self, s: NDArray) -> NDArray:
+        return sum(part._laplace(s) for part in self.parts)
+
+    def _breakpoints(self) -> Array:
+        return np.unique(np.concatenate([part._breakpoints() for part in self.parts]))
+
+    def _scaled(self, factor: float) -> KernelSum:
+        return KernelSum(tuple(part._scaled(factor) for part in self.parts))
+
+
+@dataclass(frozen=True, eq=False)
+class StackedKernel(MemoryKernel):
+    """A kernel with several inputs, one one-dimensional kernel for each; made by :func:`stack`.
+
+    Parameters
+    ----------
+    parts : tuple of MemoryKernel
+        The d one-dimensional kernels, d >= 2.
+
+    Used in: ``book/framework/memory-kernel.ipynb``.
+    """
+
+    parts: tuple[MemoryKernel, ...]
+
+    @property
+    def input_dim(self) -> int:
+        """Number d of input coordinates."""
+        return len(self.parts)
+
+    @property
+    def components(self) -> tuple[MemoryKernel, ...]:
+        """The one-dimensional kernels."""
+        return self.parts
+
+    def _scaled(self, factor: float) -> StackedKernel:
+        return StackedKernel(tuple(part._scaled(factor) for part in self.parts))
+
+    def _never(self, *_) -> NDArray:
+        raise NotImplementedError("a stacked kernel works through its components")
+
+    _evaluate = _tail = _step = _derivative = _laplace = _breakpoints = _never
+
+
+def stack(kernels: Sequence[MemoryKernel]) -> MemoryKernel:
+    r"""Build the kernel :math:`\rho = (\rho_1, \dots, \rho_d)` of d inputs from kernels with fewer.
+
+    Exponential sums stack into one exponential sum whose neurons each listen to one input only,
+    so widths add; other kernels become a :class:`StackedKernel`.
+
+    Parameters
+    ----------
+    kernels : sequence of MemoryKernel
+        One after another; their input dimensions add up to d.
+
+    Returns
+    -------
+    MemoryKernel
+        With ``input_dim`` d. A single kernel is returned as it is.
+
+    Used in: ``book/framework/memory-kernel.ipynb``.
+    """
+    kernels = list(kernels)
+    if not kernels or not all(isinstance(kernel, MemoryKernel) for kernel in kernels):
+        raise ValueError(f"stack needs a non-empty sequence of kernels; got {kernels!r}")
+    if len(kernels) == 1:
+        return kernels[0]
+    if all(isinstance(kernel, ExponentialSum) for kernel in kernels):
+        blocks = [kernel.amplitudes.reshape(kernel.width, -1) for kernel in kernels]
+        return ExponentialSum(
+            linalg.block_diag(*blocks), np.concatenate([kernel.rates for kernel in kernels])
+        )
+    return StackedKernel(tuple(part for kernel in kernels for part in kernel.components))
