@@ -573,8 +573,10 @@ def fit_exponential_sum(
         )
     if not (np.isfinite(t).all() and np.isfinite(v).all() and np.isfinite(root).all()):
         raise ValueError("lags, values and weights must be finite")
-    if t.size < 2 or (np.diff(t) <= 0).any() or t[0] < 0 or (root < 0).any():
-        raise ValueError("lags must increase from a lag >= 0, and weights must not be negative")
+    if t.size < 2 or (np.diff(t) <= 0).any() or t[0] < 0:
+        raise ValueError(f"lags must increase from a lag >= 0, at least two of them; got {lags!r}")
+    if (root < 0).any() or not root.any():
+        raise ValueError("weights must not be negative, and some of them must be positive")
     if not isinstance(width, (int, np.integer)) or not 1 <= width <= t.size // 2:
         raise ValueError(
             f"width must be an integer from 1 to {t.size // 2}, half the number of samples; "
