@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import signal
 
+from curse_lib._checks import hold_rule, number, samples
 from curse_lib.kernels import MemoryKernel
 from curse_lib.norms import l1_norm
 
@@ -45,7 +46,6 @@ __all__ = [
 Array = NDArray[np.float64]
 Relation = Callable[..., Array]
 
-_HOLDS = ("linear", "constant")
 # Gauss-Legendre rules for an interval up to this share of the panel that resolves the kernel.
 _RULES = tuple(
     (share, *np.polynomial.legendre.leggauss(order))
@@ -55,39 +55,6 @@ _CHUNK = 4096
 
 
 # --------------------------------------------------------------------------- checking input
-
-
-def _positive(name: str, value: float) -> float:
-    """Check a positive finite number."""
-    if not np.isscalar(value) or not np.isreal(value) or not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a positive finite number; got {value!r}")
-    return float(value)
-
-
-def _hold(hold: str) -> str:
-    """Check how the input runs between its samples."""
-    if hold not in _HOLDS:
-        raise ValueError(f"hold must be one of {_HOLDS}; got {hold!r}")
-    return hold
-
-
-def _samples(x: ArrayLike, input_dim: int | None = None, name: str = "x") -> Array:
-    """Check samples and return them with shape (n, d)."""
-    x = np.asarray(x)
-    if np.iscomplexobj(x) or x.ndim not in (1, 2) or x.size == 0:
-        raise ValueError(
-            f"{name} must be a non-empty real array of shape (n,) or (n, d); got shape {x.shape} "
-            f"and type {x.dtype}"
-        )
-    x = x.astype(np.float64).reshape(x.shape[0], -1)
-    if not np.isfinite(x).all():
-        raise ValueError(f"{name} must be finite; drop or interpolate missing samples")
-    if input_dim is not None and x.shape[1] != input_dim:
-        raise ValueError(
-            f"x has {x.shape[1]} input coordinates, the kernel has {input_dim}; "
-            f"give x the shape (n, {input_dim})"
-        )
-    return x
 
 
 def _squeezed(x: Array) -> Array:
@@ -204,7 +171,7 @@ class LinearFunctional:
 
     def __call__(self, x: ArrayLike, dt: float, hold: str = "linear") -> Array:
         """Output y of shape (n,) for samples x of shape (n,) or (n, d)."""
-        dt, hold, x = _positive("dt", dt), _hold(hold), _samples(x, self.input_dim)
+        dt, hold, x = number("dt", dt, positive=True), hold_rule(hold), samples(x, self.input_dim)
         n = x.shape[0]
         weights, first = _sample_weights(self.rho, n, dt, hold)
         y = first @ x[0]
@@ -250,8 +217,8 @@ def worst_input(rho: MemoryKernel, horizon: float, dt: float) -> Array:
 
     Used in: ``book/framework/memory-kernel.ipynb``.
     """
-    dt = _positive("dt", dt)
-    cells = round(_positive("horizon", horizon) / dt)
+    dt = number("dt", dt, positive=True)
+    cells = round(number("horizon", horizon, positive=True) / dt)
     if cells < 1:
         raise ValueError(f"horizon must be at least dt = {dt!r}; got {horizon!r}")
     weights, _ = _sample_weights(rho, cells + 1, dt, "linear")
@@ -282,8 +249,8 @@ class FuturePeek:
 
     def __call__(self, x: ArrayLike, dt: float, hold: str = "linear") -> Array:
         """Output y of shape (n,)."""
-        x = _samples(x, self.rho.input_dim)
-        if _hold(hold) == "constant":  # the last sample lasts for no time at all
+        x = samples(x, self.rho.input_dim)
+        if hold_rule(hold) == "constant":  # the last sample lasts for no time at all
             x = np.roll(x, 1, axis=0)
         return LinearFunctional(self.rho)(x[::-1], dt, hold)[::-1]
 
@@ -308,7 +275,7 @@ class Clipped:
     limit: float
 
     def __post_init__(self) -> None:
-        _positive("limit", self.limit)
+        number("limit", self.limit, positive=True)
 
     def __call__(self, x: ArrayLike, dt: float, **options: Any) -> Array:
         """Output y of shape (n,); options go to the relation."""
@@ -334,11 +301,11 @@ class PureDelay:
 
     def __post_init__(self) -> None:
         if self.lag != 0:
-            _positive("lag", self.lag)
+            number("lag", self.lag, positive=True)
 
     def __call__(self, x: ArrayLike, dt: float, hold: str = "linear") -> Array:
         """Output y of shape (n,)."""
-        dt, hold, total = _positive("dt", dt), _hold(hold), _samples(x).sum(axis=1)
+        dt, hold, total = number("dt", dt, positive=True), hold_rule(hold), samples(x).sum(axis=1)
         # Positions on the grid; those within rounding of a sample are meant to be that sample.
         position = np.arange(total.size) - self.lag / dt
         nearest = np.round(position)
@@ -371,7 +338,7 @@ class Clocked:
     frequency: float
 
     def __post_init__(self) -> None:
-        _positive("frequency", self.frequency)
+        number("frequency", self.frequency, positive=True)
 
     def __call__(self, x: ArrayLike, dt: float, **options: Any) -> Array:
         """Output y of shape (n,); options go to the relation."""
@@ -406,8 +373,7 @@ class Probe:
     reason : str
         The finding in words.
 
-    Used in: ``book/framework/sequences-as-functionals.ipynb`` and
-    ``book/framework/recurrent-networks.ipynb``.
+    Used in: ``probe_all`` and the five single probes.
     """
 
     name: str
@@ -426,7 +392,7 @@ def _rounding(length: int) -> float:
 
 
 def _check_probe(dt: float, length: int, input_dim: int, trials: int) -> float:
-    dt = _positive("dt", dt)
+    dt = number("dt", dt, positive=True)
     if length < 16 or input_dim < 1 or trials < 1:
         raise ValueError(
             "a probe needs length >= 16, input_dim >= 1 and trials >= 1; "
@@ -541,7 +507,7 @@ def probe_causality(
 
     Source: Definition 2.1 of Li, Han, E and Li (ICLR 2021).
 
-    Used in: ``book/framework/sequences-as-functionals.ipynb``.
+    Used in: ``probe_all``.
     """
     dt = _check_probe(dt, length, input_dim, trials)
     defects, witnesses = [], []
@@ -650,7 +616,7 @@ def probe_homogeneity(
 
     Source: Definition 2.1 of Li, Han, E and Li (ICLR 2021).
 
-    Used in: ``book/framework/sequences-as-functionals.ipynb``.
+    Used in: ``probe_all``.
     """
     dt = _check_probe(dt, length, input_dim, trials)
     defects, witnesses = [], []
@@ -944,7 +910,7 @@ def white_noise(n: int, dt: float, rng: np.random.Generator, input_dim: int = 1)
 
     Used in: ``book/framework/memory-kernel.ipynb``.
     """
-    dt = _positive("dt", dt)
+    dt = number("dt", dt, positive=True)
     if n < 1 or input_dim < 1:
         raise ValueError(f"n and input_dim must be at least 1; got {n} and {input_dim}")
     return _squeezed(rng.normal(scale=1 / math.sqrt(dt), size=(n, input_dim)))
@@ -964,7 +930,7 @@ class MemoryFunction:
         For a linear model its kernel: then the call is exact at any lag t >= 0. Without one the
         call interpolates linearly between the lags and refuses to extrapolate (ValueError).
 
-    Used in: ``book/framework/memory-kernel.ipynb``.
+    Used in: ``memory_function``.
     """
 
     lags: Array
@@ -1022,7 +988,7 @@ def memory_function(
     input_dim : int, optional
         Number d of inputs of a relation, at most 8; by default the model's own, else 1.
     amplitudes : array_like, optional
-        Amplitudes |x| to try, positive; by default 13 from 1e-3 to 1e3.
+        Amplitudes ``|x|`` to try, positive; by default 13 from 1e-3 to 1e3.
 
     Returns
     -------
@@ -1067,7 +1033,7 @@ def memory_function(
         return MemoryFunction(lags, _size(kernel, lags), kernel)
     if dt is None:
         raise ValueError("dt is needed to measure a memory function; give the sampling interval")
-    dt = _positive("dt", dt)
+    dt = number("dt", dt, positive=True)
     d = input_dim or getattr(model, "input_dim", 1)
     if d > 8:
         raise ValueError(f"2^d step directions are tried, for d up to 8; got d = {d}")
@@ -1091,7 +1057,7 @@ def _default_lags(model: Any, dt: float | None) -> tuple[Array, float]:
             "lags are needed for a relation, or for a model whose W has an eigenvalue with real "
             "part >= 0; give lags=... and dt=..."
         )
-    dt = 0.02 / np.abs(rates).max() if dt is None else _positive("dt", dt)
+    dt = 0.02 / np.abs(rates).max() if dt is None else number("dt", dt, positive=True)
     cells = math.ceil(10 / rates.real.min() / dt)
     if cells > 100_000:
         raise ValueError(

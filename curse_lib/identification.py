@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg, optimize, signal, stats
 
-from curse_lib.functionals import LinearFunctional, _hold, _positive, _samples
+from curse_lib._checks import hold_rule, number, samples
+from curse_lib.functionals import LinearFunctional
 from curse_lib.kernels import ExponentialSum, SampledKernel
 
 __all__ = ["MeasuredKernel", "fit_exponential_sum", "measure_kernel"]
@@ -62,7 +63,7 @@ class MeasuredKernel:
     advice : str
         What limits the measurement and what would help; empty when nothing does.
 
-    Used in: ``book/framework/memory-kernel.ipynb``.
+    Used in: ``measure_kernel``.
     """
 
     lags: Array
@@ -392,14 +393,14 @@ def measure_kernel(
 
     Used in: ``book/framework/memory-kernel.ipynb``.
     """
-    dt, hold, x = _positive("dt", dt), _hold(hold), _samples(x)
+    dt, hold, x = number("dt", dt, positive=True), hold_rule(hold), samples(x)
     n, d = x.shape
     if np.shape(y) != (n,):
         raise ValueError(f"y must have shape ({n},), as x has {n} samples; got {np.shape(y)}")
-    y = _samples(y, name="y")[:, 0]
-    for name, number, least in (("lags", lags, 3), ("noise_order", noise_order, 0)):
-        if not isinstance(number, (int, np.integer)) or number < least:
-            raise ValueError(f"{name} must be a whole number >= {least}; got {number!r}")
+    y = samples(y, name="y")[:, 0]
+    for name, count, least in (("lags", lags, 3), ("noise_order", noise_order, 0)):
+        if not isinstance(count, (int, np.integer)) or count < least:
+            raise ValueError(f"{name} must be a whole number >= {least}; got {count!r}")
     if not isinstance(burn_in, (int, np.integer)) or not 0 <= burn_in < n:
         raise ValueError(f"burn_in must be a whole number from 0 to {n - 1}; got {burn_in!r}")
     if not 0 < level < 1:

@@ -25,6 +25,8 @@ from numpy.polynomial import Polynomial
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg, special
 
+from curse_lib._checks import frozen, number
+
 __all__ = [
     "AiryKernel",
     "ExponentialSum",
@@ -61,24 +63,6 @@ def _lags(t: ArrayLike) -> Array:
             "A kernel lives on [0, inf): it weighs the past, not the future"
         )
     return lags
-
-
-def _number(name: str, value: float, *, positive: bool = False, nonnegative: bool = False) -> float:
-    """Check one finite real parameter and return it as a float."""
-    if not isinstance(value, (Real, np.integer, np.floating)) or isinstance(value, bool):
-        raise ValueError(f"{name} must be a real number; got {value!r}")
-    value = float(value)
-    allowed = "a positive" if positive else "a non-negative" if nonnegative else "a"
-    if not math.isfinite(value) or (positive and value <= 0) or (nonnegative and value < 0):
-        raise ValueError(f"{name} must be {allowed} finite number; got {value!r}")
-    return value
-
-
-def _frozen(array: NDArray) -> NDArray:
-    """A read-only copy, so that kernels can be shared without surprises."""
-    array = np.array(array)
-    array.setflags(write=False)
-    return array
 
 
 # --------------------------------------------------------------------------- accurate sums
@@ -180,7 +164,7 @@ class MemoryKernel(ABC):
 
     Source: the representation inside Theorem 3.1 of Li, Han, E and Li (ICLR 2021).
 
-    Used in: ``book/framework/memory-kernel.ipynb``.
+    Used in: ``ExponentialSum``, ``PowerLaw`` and all other families.
     """
 
     # -- what a family defines, for d = 1 and flat arrays
@@ -313,7 +297,7 @@ class MemoryKernel(ABC):
     def __mul__(self, factor: float) -> MemoryKernel:
         if not isinstance(factor, (Real, np.integer, np.floating)):
             return NotImplemented
-        return self._scaled(_number("the factor of a kernel", factor))
+        return self._scaled(number("the factor of a kernel", factor))
 
     __rmul__ = __mul__
 
@@ -382,8 +366,8 @@ class ExponentialSum(MemoryKernel):
         else:
             rates, amplitudes = rates.astype(complex), amplitudes.astype(complex)
             _check_pairs(amplitudes, rates)
-        object.__setattr__(self, "amplitudes", _frozen(amplitudes))
-        object.__setattr__(self, "rates", _frozen(rates))
+        object.__setattr__(self, "amplitudes", frozen(amplitudes))
+        object.__setattr__(self, "rates", frozen(rates))
 
     @classmethod
     def oscillation(
@@ -405,10 +389,10 @@ class ExponentialSum(MemoryKernel):
         Used in: ``book/framework/memory-kernel.ipynb``.
         """
         decay, frequency = (
-            _number("decay", decay, positive=True),
-            _number("frequency", frequency, positive=True),
+            number("decay", decay, positive=True),
+            number("frequency", frequency, positive=True),
         )
-        half = 0.5 * _number("amplitude", amplitude) * np.exp(-1j * _number("phase", phase))
+        half = 0.5 * number("amplitude", amplitude) * np.exp(-1j * number("phase", phase))
         rate = decay + 1j * frequency
         return cls(np.array([half, half.conjugate()]), np.array([rate, rate.conjugate()]))
 
@@ -532,14 +516,14 @@ class PowerLaw(MemoryKernel):
     amplitude: float = 1.0
 
     def __post_init__(self) -> None:
-        omega = _number("omega", self.omega)
+        omega = number("omega", self.omega)
         if omega <= 0:
             raise ValueError(
                 f"omega must be > 0; got {omega}. (1+t)^-(1+omega) is integrable on [0, inf) only "
                 "for omega > 0, and a kernel that isn't integrable has no continuous functional"
             )
         object.__setattr__(self, "omega", omega)
-        object.__setattr__(self, "amplitude", _number("amplitude", self.amplitude))
+        object.__setattr__(self, "amplitude", number("amplitude", self.amplitude))
 
     _abscissa = -5e-324  # the integral converges at real part 0 too, though not beyond
 
@@ -624,9 +608,9 @@ class GaussianBump(MemoryKernel):
     mass: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "delay", _number("delay", self.delay, nonnegative=True))
-        object.__setattr__(self, "width", _number("width", self.width, positive=True))
-        object.__setattr__(self, "mass", _number("mass", self.mass))
+        object.__setattr__(self, "delay", number("delay", self.delay, nonnegative=True))
+        object.__setattr__(self, "width", number("width", self.width, positive=True))
+        object.__setattr__(self, "mass", number("mass", self.mass))
 
     def _standard(self, t: Array) -> Array:
         return (t - self.delay) / self.width
@@ -709,9 +693,9 @@ class AiryKernel(MemoryKernel):
     amplitude: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", _number("scale", self.scale, positive=True))
-        object.__setattr__(self, "delay", _number("delay", self.delay, nonnegative=True))
-        object.__setattr__(self, "amplitude", _number("amplitude", self.amplitude))
+        object.__setattr__(self, "scale", number("scale", self.scale, positive=True))
+        object.__setattr__(self, "delay", number("delay", self.delay, nonnegative=True))
+        object.__setattr__(self, "amplitude", number("amplitude", self.amplitude))
 
     def _argument(self, t: Array) -> Array:
         return np.minimum(self.scale * (t - self.delay), 150.0)  # Ai underflows before 150
@@ -853,10 +837,10 @@ class SampledKernel(MemoryKernel):
                 "A kernel is needed from lag 0 on"
             )
         if self.tail_rate is not None:
-            rate = _number("tail_rate", self.tail_rate, positive=True)
+            rate = number("tail_rate", self.tail_rate, positive=True)
             object.__setattr__(self, "tail_rate", rate)
-        object.__setattr__(self, "times", _frozen(times))
-        object.__setattr__(self, "values", _frozen(values))
+        object.__setattr__(self, "times", frozen(times))
+        object.__setattr__(self, "values", frozen(values))
 
     @property
     def input_dim(self) -> int:
@@ -979,7 +963,7 @@ class StateSpaceKernel(MemoryKernel):
     :math:`e^{Wh}, e^{2Wh}, e^{4Wh}, \dots` that make up the binary digits of k. Cost
     :math:`O(n m^2 (18 + \log_2 k))` for n lags.
 
-    Used in: ``book/framework/recurrent-networks.ipynb``.
+    Used in: ``LinearRNN``, ``book/framework/recurrent-networks.ipynb``.
     """
 
     W: NDArray
@@ -1007,7 +991,7 @@ class StateSpaceKernel(MemoryKernel):
                 "(all real parts < 0), or c^T e^{Wt} U isn't integrable"
             )
         for name, array in (("W", W), ("U", U), ("c", c)):
-            object.__setattr__(self, name, _frozen(array))
+            object.__setattr__(self, name, frozen(array))
 
     @property
     def input_dim(self) -> int:
@@ -1096,7 +1080,7 @@ class KernelSum(MemoryKernel):
     parts : tuple of MemoryKernel
         The terms, all with the same input_dim.
 
-    Used in: ``book/framework/memory-kernel.ipynb``.
+    Used in: ``PowerLaw``, ``GaussianBump`` and every other family whose kernels are added.
     """
 
     parts: tuple[MemoryKernel, ...]
@@ -1169,7 +1153,7 @@ class StackedKernel(MemoryKernel):
     parts : tuple of MemoryKernel
         The d one-dimensional kernels, d >= 2.
 
-    Used in: ``book/framework/memory-kernel.ipynb``.
+    Used in: ``stack``.
     """
 
     parts: tuple[MemoryKernel, ...]

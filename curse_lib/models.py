@@ -26,7 +26,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, NDArray
 
-from curse_lib.kernels import ExponentialSum, MemoryKernel, StateSpaceKernel, _frozen, _number
+from curse_lib._checks import frozen, hold_rule, number, real_array, samples
+from curse_lib.kernels import ExponentialSum, MemoryKernel, StateSpaceKernel
 
 __all__ = ["LinearRNN", "TanhRNN", "discretise", "random_hurwitz"]
 
@@ -49,22 +50,9 @@ _TAYLOR = np.array(
 # --------------------------------------------------------------------------- checking input
 
 
-def _real(name: str, values: ArrayLike) -> Array:
-    """A finite real array in double precision."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold real numbers; got an array of type {array.dtype}")
-    array = array.astype(np.float64, copy=False)
-    finite = np.isfinite(array)
-    if not finite.all():
-        where = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise ValueError(f"{name} must be finite; got {array[where]} at index {where}")
-    return array
-
-
 def _matrices(W: ArrayLike, U: ArrayLike) -> tuple[Array, Array]:
     """Check W and U and give U the shape (m, d)."""
-    W, U = _real("W", W), _real("U", U)
+    W, U = real_array("W", W), real_array("U", U)
     if W.ndim != 2 or W.shape[0] != W.shape[1] or len(W) == 0:
         raise ValueError(f"W must have shape (m, m) with m >= 1; got {W.shape}")
     m = len(W)
@@ -73,26 +61,6 @@ def _matrices(W: ArrayLike, U: ArrayLike) -> tuple[Array, Array]:
             f"U must have shape ({m},) or ({m}, d) beside W of {W.shape}; got {U.shape}"
         )
     return W, U.reshape(m, -1)
-
-
-def _samples(x: ArrayLike, input_dim: int) -> Array:
-    """Check an input and give it the shape (n, d)."""
-    x = _real("x", x)
-    allowed = "(n,) or (n, 1)" if input_dim == 1 else f"(n, {input_dim})"
-    flat = x.ndim == 1 and input_dim == 1
-    if not flat and not (x.ndim == 2 and x.shape[1] == input_dim):
-        raise ValueError(
-            f"x must have shape {allowed}, one row a sample, for a network with "
-            f"{input_dim} input(s); got {x.shape}"
-        )
-    if len(x) == 0:
-        raise ValueError("x has no samples; it needs at least one, the value at t = 0")
-    return x.reshape(len(x), input_dim)
-
-
-def _check_hold(hold: str) -> None:
-    if hold not in ("linear", "constant"):
-        raise ValueError(f'hold must be "linear" or "constant"; got {hold!r}')
 
 
 # --------------------------------------------------------------------------- one step, exactly
@@ -227,8 +195,8 @@ def discretise(
     Used in: ``book/framework/recurrent-networks.ipynb``.
     """
     W, U = _matrices(W, U)
-    _check_hold(hold)
-    dt = _number("dt", dt, positive=True)
+    hold_rule(hold)
+    dt = number("dt", dt, positive=True)
     diagonal = not np.count_nonzero(W - np.diag(np.diagonal(W)))
     E, first, last = _one_step(np.diagonal(W) if diagonal else W, U, dt, hold)
     return np.diag(1 + E) if diagonal else _with_identity(E), first, last
@@ -330,11 +298,11 @@ class _Network:
 
     def __post_init__(self) -> None:
         W, U = _matrices(self.W, self.U)
-        c = _real("c", self.c)
+        c = real_array("c", self.c)
         if c.shape != (len(W),):
             raise ValueError(f"c must have shape ({len(W)},) beside W of {W.shape}; got {c.shape}")
         for name, array in (("W", W), ("U", U), ("c", c)):
-            object.__setattr__(self, name, _frozen(array))
+            object.__setattr__(self, name, frozen(array))
 
     @property
     def width(self) -> int:
@@ -549,9 +517,9 @@ class LinearRNN(_Network):
 
         Used in: ``book/framework/recurrent-networks.ipynb``, ``make bench``.
         """
-        x = _samples(x, self.input_dim)
-        _check_hold(hold)
-        dt = _number("dt", dt, positive=True)
+        x = samples(x, self.input_dim)
+        hold_rule(hold)
+        dt = number("dt", dt, positive=True)
         if len(x) == 1:
             return np.zeros(1)
         diagonal = self._rotations is not None and self._rotations.size == 0
@@ -618,9 +586,9 @@ class TanhRNN(_Network):
 
         Used in: ``book/framework/recurrent-networks.ipynb``.
         """
-        x = _samples(x, self.input_dim)
-        _check_hold(hold)
-        dt = _number("dt", dt, positive=True)
+        x = samples(x, self.input_dim)
+        hold_rule(hold)
+        dt = number("dt", dt, positive=True)
         if not isinstance(substeps, (int, np.integer)) or substeps < 1:
             raise ValueError(f"substeps must be an integer >= 1; got {substeps!r}")
         W, U, step = self.W, self.U, dt / substeps
@@ -672,6 +640,6 @@ def random_hurwitz(width: int, rng: np.random.Generator, *, margin: float = 0.1)
     """
     if not isinstance(width, (int, np.integer)) or width < 1:
         raise ValueError(f"width must be an integer >= 1; got {width!r}")
-    margin = _number("margin", margin, positive=True)
+    margin = number("margin", margin, positive=True)
     A = rng.standard_normal((width, width)) / math.sqrt(width)
     return A - (np.linalg.eigvals(A).real.max() + margin) * np.eye(width)

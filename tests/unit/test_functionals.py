@@ -71,11 +71,11 @@ class TestLinearFunctional:
         [
             (np.ones(5), 0.0, "linear", "dt must be a positive"),
             (np.ones(5), np.nan, "linear", "dt must be a positive"),
-            (np.ones(5), 0.1, "cubic", "hold must be one of"),
-            (np.ones((5, 2)), 0.1, "linear", "2 input coordinates"),
+            (np.ones(5), 0.1, "cubic", "hold must be"),
+            (np.ones((5, 2)), 0.1, "linear", "must have shape"),
             (np.ones((5, 1, 1)), 0.1, "linear", "shape"),
             (np.array([1.0, np.nan]), 0.1, "linear", "finite"),
-            (np.array([]), 0.1, "linear", "non-empty"),
+            (np.array([]), 0.1, "linear", "no samples"),
         ],
     )
     def test_refuses(self, x, dt, hold, match):
