@@ -1,0 +1,102 @@
+"""The files of the built site: links, and the claims ledger against the executed notebooks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+from jupyter_cache import get_cache
+
+from curse_lib.ledger import CLAIM_MIME, VERDICTS
+
+LEDGER = "book/backmatter/claims-ledger"
+
+
+class Page(HTMLParser):
+    """The links, the addresses inside the page, and the verdicts of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.anchors |= {values[name] for name in ("id", "name") if values.get(name)}
+        for name in ("href", "src"):
+            if values.get(name):
+                self.links.append(values[name])
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Page]:
+    files = (path for path in site.rglob("*.html") if "_static" not in path.parts)
+    return {path.resolve(): Page(path.resolve()) for path in files}
+
+
+@pytest.fixture(scope="module")
+def claims(site: Path, toc_pages) -> dict[str, list[dict]]:
+    """Page -> the claims in its executed notebook, from the cache of executions."""
+    cache = get_cache(site.parent / ".jupyter_cache")
+    found = {}
+    for name in toc_pages:
+        source = site.parents[1] / f"{name}.ipynb"
+        if source.exists():
+            _, notebook = cache.merge_match_into_notebook(nbformat.read(source, as_version=4))
+            outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+            data = [output.get("data", {}) for output in outputs]
+            found[name] = [bundle[CLAIM_MIME] for bundle in data if CLAIM_MIME in bundle]
+    return found
+
+
+def test_every_internal_link_resolves(pages):
+    broken = []
+    for page in pages.values():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (page.path.parent / unquote(parts.path)).resolve()
+            target = page.path if not parts.path else target
+            fragment = unquote(parts.fragment)
+            known = target in pages and (not fragment or fragment in pages[target].anchors)
+            if not (known or (target not in pages and target.is_file())):
+                broken.append(f"{page.path.name}: {link}")
+    assert sorted(set(broken)) == []
+
+
+def test_every_page_of_the_contents_is_built(pages, site, toc_pages):
+    missing = [name for name in toc_pages if (site / f"{name}.html").resolve() not in pages]
+    assert missing == []
+
+
+def test_claims_are_unique_and_have_an_allowed_verdict(claims):
+    rows = [row for found in claims.values() for row in found]
+    assert rows, "no executed notebook makes a claim"
+    repeated = [key for key, count in Counter(row["key"] for row in rows).items() if count > 1]
+    assert repeated == []
+    assert {row["verdict"] for row in rows} <= set(VERDICTS)
+
+
+def test_ledger_lists_every_claim_and_leads_to_its_card(pages, site, claims):
+    ledger = pages[(site / f"{LEDGER}.html").resolve()]
+    linked = Counter()
+    for link in ledger.links:
+        parts = urlsplit(link)
+        if parts.fragment.startswith("claim-"):
+            target = (ledger.path.parent / parts.path).resolve()
+            linked[target, parts.fragment.removeprefix("claim-")] += 1
+    made = Counter(
+        ((site / f"{name}.html").resolve(), row["key"])
+        for name, found in claims.items()
+        for row in found
+    )
+    assert linked == made
+    for target, key in made:
+        assert f"claim-{key}" in pages[target].anchors
