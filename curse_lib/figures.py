@@ -314,15 +314,14 @@ def _slider_html(
             f'data-label="{html.escape(text)}" style="max-width:100%"{hidden}>'
         )
 
-    # The control appears by script: without one it would be a handle that moves nothing. The data
-    # attribute keeps JupyterLab from taking the arrow keys as shortcuts of its own.
+    # The control appears by script: without one it would be a handle that moves nothing.
     control = (
-        f'<p class="slider-control" data-lm-suppress-shortcuts="true" hidden>'
-        f'<label for="{uid}-range">{html.escape(name)}</label> '
+        f'<p class="slider-control" hidden><label for="{uid}-range">{html.escape(name)}</label> '
         f'<input type="range" id="{uid}-range" min="0" max="{len(texts) - 1}" step="1" '
         f'value="{start}" aria-valuetext="{html.escape(texts[start])}"> '
         f'<output for="{uid}-range" aria-live="off">{html.escape(texts[start])}</output></p>'
     )
+    # JupyterLab would take the arrow keys as shortcuts of its own, hence onkeydown.
     script = (
         "<script>(function () {"
         f'const box = document.getElementById("{uid}");'
@@ -332,6 +331,7 @@ def _slider_html(
         "frames.forEach(function (f, k) { f.hidden = k !== Number(range.value); });"
         "shown.value = frames[range.value].dataset.label;"
         'range.setAttribute("aria-valuetext", shown.value); };'
+        "range.onkeydown = function (event) { event.stopPropagation(); };"
         "range.oninput(); range.parentNode.hidden = false;"
         "})();</script>"
     )

@@ -110,7 +110,7 @@ class Claim:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         lines = [f"**Claim** `{self.key}`: **{self.verdict}**", ""]
-        lines += [f"- *{heading}:* {text}" for heading, text in self.shown().items()]
+        lines += [f"- **{heading}:** {text}" for heading, text in self.shown().items()]
         return {
             "text/plain": f"claim {self.key}: {self.verdict}",
             "text/markdown": "\n".join("> " + line if line else ">" for line in lines),
