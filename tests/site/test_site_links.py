@@ -100,3 +100,29 @@ def test_ledger_lists_every_claim_and_leads_to_its_card(pages, site, claims):
     assert linked == made
     for target, key in made:
         assert f"claim-{key}" in pages[target].anchors
+
+
+#: What the source states, and the claims that answer for it. A new part adds its lines here.
+ANSWERED_BY = {
+    "inputs": ["functionals-input-space"],
+    "Definition 2.1, causal": ["functionals-causal"],
+    "Definition 2.1, continuous linear": ["functionals-linear", "functionals-continuous"],
+    "Definition 2.1, regular": ["functionals-regular", "functionals-regular-reading"],
+    "Definition 2.1, time-homogeneous": ["functionals-homogeneous"],
+    "the model": ["model-continuous-network", "model-discrete-origin", "model-hurwitz-hypothesis"],
+    "Proposition 2.1": [
+        f"proposition-2-1-{name}"
+        for name in ("causal", "linear", "continuous", "regular", "homogeneous")
+    ],
+    "Theorem 3.1, representation": ["kernel-riesz"],
+    "Theorem 3.1, norm": ["kernel-norm-approached"],
+    "kernel from the step response": ["kernel-by-steps"],
+    "memory function": ["kernel-memory-function"],
+    "white noise": ["model-white-noise-scaling"],
+}
+
+
+@pytest.mark.parametrize("statement", ANSWERED_BY)
+def test_the_ledger_answers_for_every_statement_of_the_source(claims, statement):
+    made = {row["key"] for found in claims.values() for row in found}
+    assert not set(ANSWERED_BY[statement]) - made
