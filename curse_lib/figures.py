@@ -172,7 +172,8 @@ def direct_label(
         if not ax.lines:
             raise ValueError("the axes hold no line to take the colour from; pass colour=...")
         colour = ax.lines[-1].get_color()
-    colour = COLOURS.get(colour, colour)
+    if isinstance(colour, str):
+        colour = COLOURS.get(colour, colour)
     if not mpl.colors.is_color_like(colour):
         raise ValueError(
             f"colour is {colour!r}; it must be one of {', '.join(COLOURS)} or a Matplotlib colour"
@@ -212,6 +213,21 @@ class Slider:
 
     def _repr_html_(self) -> str:
         return self.html
+
+
+# JupyterLab would take the arrow keys as shortcuts of its own, hence onkeydown.
+_SCRIPT = """(function () {
+const box = document.getElementById("%s");
+const range = box.querySelector("input"), shown = box.querySelector("output");
+const frames = box.querySelectorAll("img");
+range.oninput = function () {
+  frames.forEach(function (f, k) { f.hidden = k !== Number(range.value); });
+  shown.value = frames[range.value].dataset.label;
+  range.setAttribute("aria-valuetext", shown.value);
+};
+range.onkeydown = function (event) { event.stopPropagation(); };
+range.oninput(); range.parentNode.hidden = false;
+})();"""
 
 
 def slider(
@@ -264,6 +280,7 @@ def slider(
 
     Used in: `book/framework/sequences-as-functionals.ipynb`.
     """
+    labels = list(labels)
     texts = [str(label) for label in labels]
     if not texts:
         raise ValueError("labels is empty; a slider needs at least one frame")
@@ -272,16 +289,38 @@ def slider(
             raise ValueError(f"{what} is empty; say in words what the slider or figure shows")
     if not 0 <= start < len(texts):
         raise ValueError(f"start is {start}; it must be an index from 0 to {len(texts) - 1}")
-    if callable(frames):
-        images = [_svg(frames(label)) for label in labels]
-    else:
-        if len(frames) != len(texts):
-            raise ValueError(f"{len(frames)} frames but {len(texts)} labels; give one label each")
-        images = [_svg(figure) for figure in frames]
-
+    # Each figure is closed before the next is drawn: Matplotlib warns of many open ones.
+    images = [_svg(figure) for figure in (map(frames, labels) if callable(frames) else frames)]
+    if len(images) != len(texts):
+        raise ValueError(f"{len(images)} frames but {len(texts)} labels; give one label each")
     parts = [*images, *texts, name, alt, caption, str(start)]
     uid = f"slider-{uuid.uuid5(uuid.NAMESPACE_OID, chr(0).join(parts))}"
-    return Slider(html=_slider_html(uid, images, texts, name, alt, caption, start), id=uid)
+
+    def frame(k: int) -> str:
+        # Images, not inline SVG: identifiers inside one frame cannot clash with another's.
+        data = base64.b64encode(images[k].encode()).decode("ascii")
+        words = html.escape(f"{alt.rstrip('.')}. {name}: {texts[k]}.")
+        hidden = "" if k == start else " hidden"
+        return (
+            f'<img class="slider-frame" src="data:image/svg+xml;base64,{data}" alt="{words}" '
+            f'data-label="{html.escape(texts[k])}" style="max-width:100%"{hidden}>\n'
+        )
+
+    # The control appears by script: without one it would be a handle that moves nothing.
+    shown = html.escape(texts[start])
+    control = (
+        f'<p class="slider-control" hidden><label for="{uid}-range">{html.escape(name)}</label> '
+        f'<input type="range" id="{uid}-range" min="0" max="{len(texts) - 1}" step="1" '
+        f'value="{start}" aria-valuetext="{shown}"> '
+        f'<output for="{uid}-range" aria-live="off">{shown}</output></p>\n'
+    )
+    legend = f"<figcaption>{html.escape(caption)}</figcaption>\n" if caption else ""
+    text = (
+        f'<figure class="slider" id="{uid}" style="margin:1em 0">\n'
+        + "".join(map(frame, range(len(images))))
+        + f"{control}{legend}</figure>\n<script>{_SCRIPT % uid}</script>"
+    )
+    return Slider(html=text, id=uid)
 
 
 def _svg(figure: Figure) -> str:
@@ -293,51 +332,3 @@ def _svg(figure: Figure) -> str:
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
     plt.close(figure)
     return buffer.getvalue()
-
-
-def _slider_html(
-    uid: str,
-    images: list[str],
-    texts: list[str],
-    name: str,
-    alt: str,
-    caption: str,
-    start: int,
-) -> str:
-    def frame(k: int, svg: str, text: str) -> str:
-        # Images, not inline SVG: identifiers inside one frame cannot clash with another's.
-        data = base64.b64encode(svg.encode()).decode("ascii")
-        words = html.escape(f"{alt.rstrip('.')}. {name}: {text}.")
-        hidden = "" if k == start else " hidden"
-        return (
-            f'<img class="slider-frame" src="data:image/svg+xml;base64,{data}" alt="{words}" '
-            f'data-label="{html.escape(text)}" style="max-width:100%"{hidden}>'
-        )
-
-    # The control appears by script: without one it would be a handle that moves nothing.
-    control = (
-        f'<p class="slider-control" hidden><label for="{uid}-range">{html.escape(name)}</label> '
-        f'<input type="range" id="{uid}-range" min="0" max="{len(texts) - 1}" step="1" '
-        f'value="{start}" aria-valuetext="{html.escape(texts[start])}"> '
-        f'<output for="{uid}-range" aria-live="off">{html.escape(texts[start])}</output></p>'
-    )
-    # JupyterLab would take the arrow keys as shortcuts of its own, hence onkeydown.
-    script = (
-        "<script>(function () {"
-        f'const box = document.getElementById("{uid}");'
-        'const range = box.querySelector("input"), shown = box.querySelector("output");'
-        'const frames = box.querySelectorAll("img");'
-        "range.oninput = function () {"
-        "frames.forEach(function (f, k) { f.hidden = k !== Number(range.value); });"
-        "shown.value = frames[range.value].dataset.label;"
-        'range.setAttribute("aria-valuetext", shown.value); };'
-        "range.onkeydown = function (event) { event.stopPropagation(); };"
-        "range.oninput(); range.parentNode.hidden = false;"
-        "})();</script>"
-    )
-    figures = "\n".join(frame(k, *pair) for k, pair in enumerate(zip(images, texts, strict=True)))
-    legend = f"<figcaption>{html.escape(caption)}</figcaption>\n" if caption else ""
-    return (
-        f'<figure class="slider" id="{uid}" style="margin:1em 0">\n{figures}\n{control}\n'
-        f"{legend}</figure>\n{script}"
-    )

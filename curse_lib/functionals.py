@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import signal
 
-from curse_lib._checks import hold_rule, number, samples
+from curse_lib._checks import hold_rule, number, real_array, samples
 from curse_lib.kernels import MemoryKernel
 from curse_lib.norms import l1_norm
 
@@ -45,6 +45,8 @@ __all__ = [
 
 Array = NDArray[np.float64]
 Relation = Callable[..., Array]
+# What should vanish in a trial, the outputs that scale it, the inputs that were tried.
+_Trial = tuple[Array, tuple[Array, ...], tuple[Array, ...]]
 
 # Gauss-Legendre rules for an interval up to this share of the panel that resolves the kernel.
 _RULES = tuple(
@@ -52,9 +54,6 @@ _RULES = tuple(
     for share, order in ((1 / 64, 5), (1 / 4, 10), (math.inf, 24))
 )
 _CHUNK = 4096
-
-
-# --------------------------------------------------------------------------- checking input
 
 
 def _squeezed(x: Array) -> Array:
@@ -106,19 +105,12 @@ def _sample_weights(kernel: MemoryKernel, n: int, dt: float, hold: str) -> tuple
 
     The first sample has its own weight e_k, since the path jumps from 0 to x_0 at t = 0.
     """
-    weights, first = np.zeros((n, kernel.input_dim)), np.zeros((n, kernel.input_dim))
-    if n == 1:
-        return weights, first
+    weights, first = np.zeros((2, n, kernel.input_dim))
     for i, component in enumerate(kernel.components):
         falling, rising = _cell_integrals(component, n - 1, dt)
-        if hold == "linear":
-            weights[:-1, i] = falling
-            weights[1:, i] += rising
-            first[1:, i] = rising
-        else:
-            weights[1:, i] = falling + rising
-            first[1:, i] = weights[1:, i]
-    return weights, first
+        first[1:, i] = rising if hold == "linear" else falling + rising
+        weights[:-1, i] = falling if hold == "linear" else 0.0
+    return weights + first, first
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,12 +167,10 @@ class LinearFunctional:
         n = x.shape[0]
         weights, first = _sample_weights(self.rho, n, dt, hold)
         y = first @ x[0]
-        later = x.copy()
-        later[0] = 0.0
-        for g, column in zip(weights.T, later.T, strict=True):
+        for g, column in zip(weights.T, x.T, strict=True):
             used = np.flatnonzero(g)
             if used.size:
-                y += signal.oaconvolve(column, g[: used[-1] + 1])[:n]
+                y += signal.oaconvolve(np.append(0.0, column[1:]), g[: used[-1] + 1])[:n]
         y[0] = 0.0  # the FFT leaves rounding errors there
         return y
 
@@ -211,7 +201,7 @@ def worst_input(rho: MemoryKernel, horizon: float, dt: float) -> Array:
     Raises
     ------
     ValueError
-        When the horizon is shorter than dt.
+        When the horizon is shorter than dt, or rho is no kernel.
 
     Source: the proof that a kernel's L1 norm is the norm of its functional (Riesz).
 
@@ -221,7 +211,7 @@ def worst_input(rho: MemoryKernel, horizon: float, dt: float) -> Array:
     cells = round(number("horizon", horizon, positive=True) / dt)
     if cells < 1:
         raise ValueError(f"horizon must be at least dt = {dt!r}; got {horizon!r}")
-    weights, _ = _sample_weights(rho, cells + 1, dt, "linear")
+    weights, _ = _sample_weights(LinearFunctional(rho).rho, cells + 1, dt, "linear")
     x = np.sign(weights)[::-1]
     x[0] = 0.0
     return _squeezed(x)
@@ -246,6 +236,9 @@ class FuturePeek:
     """
 
     rho: MemoryKernel
+
+    def __post_init__(self) -> None:
+        LinearFunctional(self.rho)  # refuses what is no kernel
 
     def __call__(self, x: ArrayLike, dt: float, hold: str = "linear") -> Array:
         """Output y of shape (n,)."""
@@ -300,21 +293,19 @@ class PureDelay:
     lag: float
 
     def __post_init__(self) -> None:
-        if self.lag != 0:
-            number("lag", self.lag, positive=True)
+        number("lag", self.lag, nonnegative=True)
 
     def __call__(self, x: ArrayLike, dt: float, hold: str = "linear") -> Array:
         """Output y of shape (n,)."""
         dt, hold, total = number("dt", dt, positive=True), hold_rule(hold), samples(x).sum(axis=1)
+        grid = np.arange(total.size)
         # Positions on the grid; those within rounding of a sample are meant to be that sample.
-        position = np.arange(total.size) - self.lag / dt
+        position = grid - min(self.lag / dt, total.size)
         nearest = np.round(position)
         position = np.where(np.abs(position - nearest) < 1e-9, nearest, position)
-        before = np.floor(position).astype(int)
-        fraction = position - before if hold == "linear" else np.zeros(total.size)
-        after = np.minimum(before + 1, total.size - 1)
-        y = (1 - fraction) * total[np.maximum(before, 0)] + fraction * total[np.maximum(after, 0)]
-        return np.where(before >= 0, y, 0.0)
+        if hold == "constant":
+            position = np.floor(position)
+        return np.interp(position, grid, total, left=0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -392,18 +383,18 @@ def _rounding(length: int) -> float:
 
 
 def _check_probe(dt: float, length: int, input_dim: int, trials: int) -> float:
-    dt = number("dt", dt, positive=True)
-    if length < 16 or input_dim < 1 or trials < 1:
+    whole = all(isinstance(count, (int, np.integer)) for count in (length, input_dim, trials))
+    if not whole or length < 16 or input_dim < 1 or trials < 1:
         raise ValueError(
-            "a probe needs length >= 16, input_dim >= 1 and trials >= 1; "
+            "a probe needs whole numbers length >= 16, input_dim >= 1 and trials >= 1; "
             f"got {length}, {input_dim} and {trials}"
         )
-    return dt
+    return number("dt", dt, positive=True)
 
 
-def _random_input(rng: np.random.Generator, n: int, input_dim: int, smooth: bool) -> Array:
-    """A smooth path or a staircase, zero at both ends, with supremum norm 1."""
-    if smooth:
+def _random_input(rng: np.random.Generator, n: int, input_dim: int, trial: int) -> Array:
+    """A smooth path or, in every other trial, a staircase; 0 at both ends, supremum norm 1."""
+    if trial % 2 == 0:
         phase = np.linspace(0.0, 2 * np.pi, n)
         waves = rng.normal(size=(2, input_dim, 6))
         cycles = rng.uniform(0.5, max(2.0, n / 20), size=(input_dim, 6))
@@ -418,47 +409,69 @@ def _random_input(rng: np.random.Generator, n: int, input_dim: int, smooth: bool
 
 
 def _output(relation: Relation, x: Array, dt: float) -> Array:
-    """The relation's output, checked for shape; overflow shows as inf or nan, not as a warning."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        y = np.asarray(relation(_squeezed(x), dt), dtype=np.float64)
+    """The relation's output, checked for shape; what overflows or is undefined shows as inf.
+
+    Input and output are copies: a relation may work in place or reuse its buffers.
+    """
+    with np.errstate(all="ignore"):
+        y = np.array(relation(_squeezed(x.copy()), dt), dtype=np.float64)
     if y.shape != (x.shape[0],):
         raise ValueError(
             f"a relation must return y of shape ({x.shape[0]},) for {x.shape[0]} samples; "
             f"got {y.shape}"
         )
+    y[np.isnan(y)] = np.inf
     return y
-
-
-def _relative(difference: Array, scale: float) -> float:
-    """Largest modulus of a difference relative to the outputs' own size."""
-    if not (np.isfinite(difference).all() and math.isfinite(scale)):
-        return math.inf
-    worst = np.abs(difference).max(initial=0.0)
-    return 0.0 if worst == 0 else float(worst / scale)
 
 
 def _verdict(
     name: str,
-    defects: list[float],
-    tolerance: float | None,
-    witnesses: list[tuple[Array, ...]],
-    dt: float,
-    refuted: str,
+    defect: float,
+    tolerance: float,
+    witness: list[tuple[Array, float]],
+    values: ArrayLike,
+    kept: str,
+    broken: str,
 ) -> Probe:
-    """Assemble a probe from the relative defects of its trials."""
-    tolerance = _rounding(max(x.shape[0] for x in witnesses[0])) if tolerance is None else tolerance
-    worst = int(np.argmax(defects))
-    defect = float(defects[worst])
+    """Assemble a probe; the witness lists inputs with their sampling intervals."""
     passed = bool(defect <= tolerance)
-    if passed:
-        reason = (
-            f"not refuted: the largest defect of {len(defects)} trials, {defect:.1e}, is rounding"
-        )
-    else:
-        reason = f"refuted: {refuted}, by {defect:.2g} of the output"
-    witness = tuple(_squeezed(x) for x in witnesses[worst])
-    steps = (dt,) * len(witness)
-    return Probe(name, defect, tolerance, passed, witness, steps, np.array(defects), reason)
+    reason = f"not refuted: {kept}" if passed else f"refuted: {broken}"
+    inputs, steps = zip(*((_squeezed(x), step) for x, step in witness), strict=True)
+    return Probe(
+        name, float(defect), float(tolerance), passed, inputs, steps, np.array(values), reason
+    )
+
+
+def _compare(
+    name: str,
+    broken: str,
+    attempt: Callable[[int], _Trial],
+    trials: int,
+    dt: float,
+    tolerance: float | None,
+) -> Probe:
+    """Probe by trials. Where an output overflows there is nothing to compare."""
+
+    def largest(y: Array) -> float:
+        return float(np.abs(y[np.isfinite(y)]).max(initial=0.0))
+
+    defects, witnesses = [], []
+    for trial in range(trials):
+        with np.errstate(over="ignore", invalid="ignore"):
+            difference, outputs, inputs = attempt(trial)
+        worst = largest(difference)
+        defects.append(worst / max(map(largest, outputs)) if worst else 0.0)
+        witnesses.append(inputs)
+    top = int(np.argmax(defects))
+    return _verdict(
+        name,
+        defects[top],
+        _rounding(len(witnesses[top][0])) if tolerance is None else tolerance,
+        [(x, dt) for x in witnesses[top]],
+        defects,
+        f"the largest defect of {trials} trials, {defects[top]:.1e}, is rounding",
+        f"{broken}, by {defects[top]:.2g} of the output",
+    )
 
 
 def probe_causality(
@@ -475,7 +488,8 @@ def probe_causality(
 
     .. math:: \mathrm{defect} = \max_{s \le t} |H_s(x) - H_s(x')| \,/\, \max_s (|H_s(x)|, |H_s(x')|)
 
-    for pairs of random inputs with :math:`x_s = x'_s` for :math:`s \le t`.
+    for pairs of random inputs with :math:`x_s = x'_s` for :math:`s \le t`. Times at which
+    an output overflows don't count, in this probe and those of linearity and homogeneity.
 
     Parameters
     ----------
@@ -510,19 +524,16 @@ def probe_causality(
     Used in: ``probe_all``.
     """
     dt = _check_probe(dt, length, input_dim, trials)
-    defects, witnesses = [], []
-    for trial in range(trials):
-        x = _random_input(rng, length, input_dim, trial % 2 == 0)
-        other = _random_input(rng, length, input_dim, trial % 2 == 0)
+
+    def attempt(trial: int) -> _Trial:
+        x, other = (_random_input(rng, length, input_dim, trial) for _ in range(2))
         split = int(rng.integers(length // 4, 3 * length // 4))
         other[: split + 1] = x[: split + 1]
         y, z = _output(relation, x, dt), _output(relation, other, dt)
-        scale = max(np.abs(y).max(), np.abs(z).max())
-        defects.append(_relative((y - z)[: split + 1], scale))
-        witnesses.append((x, other))
-    return _verdict(
-        "causal", defects, tolerance, witnesses, dt, "the output changes before the input does"
-    )
+        return (y - z)[: split + 1], (y, z), (x, other)
+
+    broken = "the output changes before the input does"
+    return _compare("causal", broken, attempt, trials, dt, tolerance)
 
 
 def probe_linearity(
@@ -563,21 +574,19 @@ def probe_linearity(
     Used in: ``book/framework/sequences-as-functionals.ipynb``.
     """
     dt = _check_probe(dt, length, input_dim, trials)
-    defects, witnesses = [], []
-    for trial in range(trials):
-        x, other = (_random_input(rng, length, input_dim, trial % 2 == 0) for _ in range(2))
+
+    def attempt(trial: int) -> _Trial:
+        x, other = (_random_input(rng, length, input_dim, trial) for _ in range(2))
         # The exponents run through the range, so that no seed leaves out large amplitudes.
         size = 10.0 ** (4 * (trial + rng.uniform(size=2)) / trials - 2)
         a, b = size * rng.choice([-1.0, 1.0], size=2)
         mixed = a * x + b * other
         together = _output(relation, mixed, dt)
-        apart = a * _output(relation, x, dt), b * _output(relation, other, dt)
-        scale = max(np.abs(y).max() for y in (together, *apart))
-        defects.append(_relative(together - apart[0] - apart[1], scale))
-        witnesses.append((x, other, mixed))
-    return _verdict(
-        "linear", defects, tolerance, witnesses, dt, "the sum's output isn't the outputs' sum"
-    )
+        first, second = a * _output(relation, x, dt), b * _output(relation, other, dt)
+        return together - first - second, (together, first, second), (x, other, mixed)
+
+    broken = "the sum's output isn't the outputs' sum"
+    return _compare("linear", broken, attempt, trials, dt, tolerance)
 
 
 def probe_homogeneity(
@@ -619,20 +628,18 @@ def probe_homogeneity(
     Used in: ``probe_all``.
     """
     dt = _check_probe(dt, length, input_dim, trials)
-    defects, witnesses = [], []
     half = length // 2
-    for trial in range(trials):
+
+    def attempt(trial: int) -> _Trial:
         x, late = np.zeros((2, length, input_dim))
-        x[:half] = _random_input(rng, half, input_dim, trial % 2 == 0)
+        x[:half] = _random_input(rng, half, input_dim, trial)
         shift = int(rng.integers(1, length - half))
         late[shift:] = x[:-shift]
         y, z = _output(relation, x, dt), _output(relation, late, dt)
-        scale = max(np.abs(y).max(), np.abs(z).max())
-        defects.append(_relative(z[shift:] - y[:-shift], scale))
-        witnesses.append((x, late))
-    return _verdict(
-        "homogeneous", defects, tolerance, witnesses, dt, "a shifted input gives another output"
-    )
+        return z[shift:] - y[:-shift], (y, z), (x, late)
+
+    broken = "a shifted input gives another output"
+    return _compare("homogeneous", broken, attempt, trials, dt, tolerance)
 
 
 def probe_regularity(
@@ -687,38 +694,29 @@ def probe_regularity(
     if refinements < 3:
         raise ValueError(f"refinements must be at least 3, to see a decay; got {refinements}")
     place = int(rng.integers(length // 8, length // 4))
-    worst: tuple[float, Array, list[Array]] | None = None
-    for i in range(input_dim):
-        hats, sizes = [], []
-        for j in range(refinements):
-            x = np.zeros((length * 2**j, input_dim))
+    steps = [dt / 2**j for j in range(refinements)]
+
+    def decay(i: int) -> tuple[float, Array, list[Array]]:
+        """The last factor for hats in coordinate i, the sizes of the outputs, the hats."""
+        hats = [np.zeros((length * 2**j, input_dim)) for j in range(refinements)]
+        for j, x in enumerate(hats):
             x[place * 2**j : place * 2**j + 2, i] = 1.0
-            hats.append(x)
-            sizes.append(np.abs(_output(relation, x, dt / 2**j)).max())
-        sizes = np.array(sizes)
-        if not np.isfinite(sizes).all():
-            factor = math.inf
-        else:  # outputs that are nothing but rounding have vanished
-            trace = sizes[-1] > _rounding(length) * sizes.max() > 0
-            factor = math.sqrt(sizes[-1] / max(sizes[-3], 1e-300)) if trace else 0.0
-        if worst is None or factor > worst[0]:
-            worst = factor, sizes, hats
-    defect, sizes, hats = worst
-    passed = bool(defect <= tolerance)
+        sizes = np.array(
+            [np.abs(_output(relation, x, h)).max() for x, h in zip(hats, steps, strict=True)]
+        )
+        if np.isinf(sizes).any():
+            return math.inf, sizes, hats
+        # Outputs that are nothing but rounding have vanished.
+        trace = sizes[-1] > _rounding(length) * sizes.max() > 0
+        return math.sqrt(sizes[-1] / max(sizes[-3], 1e-300)) if trace else 0.0, sizes, hats
+
+    defect, sizes, hats = max((decay(i) for i in range(input_dim)), key=lambda found: found[0])
     found = (
-        f"hats of width {dt:.2g} to {dt / 2 ** (refinements - 1):.2g} leave outputs of "
+        f"hats of width {dt:.2g} to {steps[-1]:.2g} leave outputs of "
         f"{sizes[0]:.2g} to {sizes[-1]:.2g}, at the end times {defect:.2f} a halving"
     )
-    return Probe(
-        "regular",
-        float(defect),
-        tolerance,
-        passed,
-        tuple(_squeezed(x) for x in hats),
-        tuple(dt / 2**j for j in range(refinements)),
-        sizes,
-        ("not refuted: " if passed else "refuted: ") + found,
-    )
+    witness = list(zip(hats, steps, strict=True))
+    return _verdict("regular", defect, tolerance, witness, sizes, found, found)
 
 
 def _provoke(relation: Relation, n: int, dt: float, input_dim: int) -> Array:
@@ -727,8 +725,7 @@ def _provoke(relation: Relation, n: int, dt: float, input_dim: int) -> Array:
     for i in range(input_dim):
         pulse = np.zeros((n, input_dim))
         pulse[1, i] = 1.0
-        answer = np.nan_to_num(_output(relation, pulse, dt))
-        x[:-1, i] = np.sign(answer[1:])[::-1]
+        x[:-1, i] = np.sign(_output(relation, pulse, dt)[1:])[::-1]
     x[0] = 0.0
     return x
 
@@ -754,9 +751,8 @@ def probe_continuity(
               G_{\text{lower half}})}{\log (\text{factor between them})},
 
     with the largest gain among the rungs of each half: a single lucky or unlucky input does not
-    decide.
-    In the limit it is at most 0 when the gain is bounded; it is 1 for a derivative (grids), an
-    integrator (windows) or a square (amplitudes), and infinite when an output overflows. A
+    decide. In the limit it is at most 0 when the gain is bounded; it is 1 for a derivative (grids),
+    an integrator (windows) or a square (amplitudes), and infinite when an output overflows. A
     :class:`LinearFunctional` must also keep its gain below its norm.
 
     Parameters
@@ -765,7 +761,8 @@ def probe_continuity(
         As for :func:`probe_causality`; `trials` counts the random inputs on each rung.
     tolerance : float
         Largest exponent that counts as bounded. A gain that still rises towards its bound, as
-        with a power-law kernel, shows a small exponent.
+        with a power-law kernel, shows a small exponent; over windows much shorter than the memory
+        (length * dt), a functional looks like an integrator and is refuted.
 
     Returns
     -------
@@ -786,58 +783,38 @@ def probe_continuity(
     """
     dt = _check_probe(dt, length, input_dim, trials)
 
-    def gain(n: int, step: float, amplitude: float) -> tuple[float, Array]:
-        inputs = [_random_input(rng, n, input_dim, trial % 2 == 0) for trial in range(trials)]
-        inputs.append(_provoke(relation, n, step, input_dim))
-        found = [np.abs(_output(relation, amplitude * x, step)).max() / amplitude for x in inputs]
-        best = int(np.argmax(np.where(np.isnan(found), np.inf, found)))
-        return float(found[best]), amplitude * inputs[best]
+    def gain(n: int, step: float, amplitude: float) -> tuple[float, Array, float]:
+        inputs = [_random_input(rng, n, input_dim, trial) for trial in range(trials)]
+        inputs = [amplitude * x for x in (*inputs, _provoke(relation, n, step, input_dim))]
+        found = [np.abs(_output(relation, x, step)).max() / amplitude for x in inputs]
+        best = int(np.argmax(found))
+        return float(found[best]), inputs[best], step
 
-    largest = 0.0
     ladders = {
         "amplitudes fall": (1e4, [(length, dt, 10.0**-k) for k in (0, 2, 4, 6)]),
         "amplitudes rise": (1e4, [(length, dt, 10.0**k) for k in (0, 2, 4, 6)]),
         "grids get finer": (4.0, [(length * k, dt / k, 1.0) for k in (1, 2, 4, 8)]),
         "windows get longer": (4.0, [(length * k, dt, 1.0) for k in (1, 2, 4, 8)]),
     }
-    exponents, witnesses = [], []
+    exponents, peaks = [], []
     for factor, rungs in ladders.values():
         climbed = [gain(*rung) for rung in rungs]
-        gains = [g for g, _ in climbed]
-        lower, upper = max(gains[:2]), max(gains[2:])
-        largest = max(largest, lower, upper)
-        if not math.isfinite(upper):
-            exponents.append(math.inf)
-        elif upper == 0:
-            exponents.append(0.0)
-        else:
-            exponents.append(math.log(upper / max(lower, 1e-300)) / math.log(factor))
-        best = 2 + int(np.argmax(np.where(np.isnan(gains[2:]), np.inf, gains[2:])))
-        witnesses.append((climbed[best][1], rungs[best][1]))
+        peaks.append(max(climbed, key=lambda rung: rung[0]))
+        lower, upper = (max(g for g, *_ in half) for half in (climbed[:2], climbed[2:]))
+        # A gain of 0 counts as tiny; an output that overflowed, on any rung, is unbounded.
+        growth = math.log(upper or 1e-300) - math.log(lower or 1e-300)
+        exponents.append(math.inf if math.isinf(peaks[-1][0]) else growth / math.log(factor))
     top = int(np.argmax(exponents))
     defect = max(0.0, exponents[top])
-    passed = bool(defect <= tolerance)
-    reason = f"the gain grows with exponent {defect:.2g} as {list(ladders)[top]}"
-    if passed:
-        reason = f"not refuted: the largest gain was {largest:.4g}"
+    largest = max(g for g, *_ in peaks)
+    kept = f"the largest gain was {largest:.4g}"
+    broken = f"the gain grows with exponent {defect:.2g} as {list(ladders)[top]}"
     if isinstance(relation, LinearFunctional):
         norm = relation.norm
-        reason += f"; the norm is {norm:.4g}"
+        kept, broken = (f"{text}; the norm is {norm:.4g}" for text in (kept, broken))
         if largest > norm * (1 + 1e-8):
-            passed, defect = False, math.inf
-            reason += ", which is less than the gain"
-    reason = reason if passed else f"refuted: {reason}"
-    x, step = witnesses[top]
-    return Probe(
-        "continuous",
-        defect,
-        tolerance,
-        passed,
-        (_squeezed(x),),
-        (step,),
-        np.array(exponents),
-        reason,
-    )
+            defect, broken = math.inf, f"{kept}, which is less than the gain"
+    return _verdict("continuous", defect, tolerance, [peaks[top][1:]], exponents, kept, broken)
 
 
 def probe_all(
@@ -999,13 +976,14 @@ def memory_function(
     Raises
     ------
     ValueError
-        When lags or dt are missing where they are needed, or make no sense; for d > 8.
+        When lags or dt are missing where they are needed, or make no sense; for d > 8; when an
+        output overflows.
 
     Notes
     -----
     Cost of a measurement: 2^d x amplitudes simulations up to the last lag.
 
-    Source: the memory function of Wang, Li and Li (ICLR 2024), section 2.
+    Source: the memory function of Wang, Li and Li (ICLR 2024), Definition 3.1.
 
     Used in: ``book/framework/memory-kernel.ipynb``.
     """
@@ -1020,13 +998,8 @@ def memory_function(
             "relation(x, dt) -> y"
         )
     if lags is None:
-        if linear:
-            panels = np.unique(np.concatenate([k._breakpoints() for k in kernel.components]))
-            cuts = panels[:-1, None] + np.diff(panels)[:, None] * np.arange(8) / 8
-            lags = np.append(cuts.ravel(), panels[-1])
-        else:
-            lags, dt = _default_lags(model, dt)
-    lags = np.atleast_1d(np.asarray(lags, dtype=np.float64))
+        lags, dt = _default_lags(kernel if linear else model, dt)
+    lags = np.atleast_1d(real_array("lags", lags))
     if lags.ndim != 1 or not (np.diff(lags) > 0).all() or not (lags >= 0).all() or not lags.size:
         raise ValueError("lags must be one or more increasing numbers >= 0")
     if linear:
@@ -1034,24 +1007,35 @@ def memory_function(
     if dt is None:
         raise ValueError("dt is needed to measure a memory function; give the sampling interval")
     dt = number("dt", dt, positive=True)
-    d = input_dim or getattr(model, "input_dim", 1)
-    if d > 8:
-        raise ValueError(f"2^d step directions are tried, for d up to 8; got d = {d}")
-    sizes = np.geomspace(1e-3, 1e3, 13) if amplitudes is None else np.ravel(amplitudes)
-    if not (sizes > 0).all() or not np.isfinite(sizes).all() or not sizes.size:
+    d = getattr(model, "input_dim", 1) if input_dim is None else input_dim
+    if not 1 <= d <= 8:
+        raise ValueError(
+            f"2^d step directions are tried, for d up to 8; input_dim must be 1 to 8; got {d}"
+        )
+    sizes = np.geomspace(1e-3, 1e3, 13) if amplitudes is None else amplitudes
+    sizes = np.ravel(real_array("amplitudes", sizes))
+    if not (sizes > 0).all() or not sizes.size:
         raise ValueError(f"amplitudes must be positive and finite; got {amplitudes!r}")
     n = max(3, math.ceil(lags[-1] / dt) + 2)
     largest = np.zeros(n)
     for signs in product((1.0, -1.0), repeat=d):
         for size in sizes:
             y = _output(relation, np.tile(size * np.array(signs), (n, 1)), dt)
+            if not np.isfinite(y).all():
+                raise ValueError(
+                    f"the output for a step of size {size:g} overflows; give smaller amplitudes "
+                    "or lags"
+                )
             largest = np.maximum(largest, np.abs(np.gradient(y, dt, edge_order=2)) / size)
     return MemoryFunction(lags, np.interp(lags, dt * np.arange(n), largest))
 
 
-def _default_lags(model: Any, dt: float | None) -> tuple[Array, float]:
-    """Lags and step for a nonlinear model from its linearisation at rest, dh/dt = W h."""
-    rates = -np.linalg.eigvals(model.W) if hasattr(model, "W") else np.array([-1.0])
+def _default_lags(model: Any, dt: float | None) -> tuple[Array, float | None]:
+    """Lags that resolve a kernel, or a network's linearisation at rest, dh/dt = W h; its step."""
+    if isinstance(model, MemoryKernel):
+        panels = np.unique(np.concatenate([k._breakpoints() for k in model.components]))
+        return np.interp(np.arange(8 * panels.size - 7) / 8, np.arange(panels.size), panels), dt
+    rates = -np.linalg.eigvals(getattr(model, "W", [[1.0]]))
     if rates.real.min() <= 0:
         raise ValueError(
             "lags are needed for a relation, or for a model whose W has an eigenvalue with real "

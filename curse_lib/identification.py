@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg, optimize, signal, stats
 
-from curse_lib._checks import hold_rule, number, samples
+from curse_lib._checks import hold_rule, number, real_array, samples
 from curse_lib.functionals import LinearFunctional
 from curse_lib.kernels import ExponentialSum, SampledKernel
 
@@ -109,11 +109,9 @@ def _lagged(x: Array, hold: str) -> list[tuple[Array, Array]]:
     """
     halves = []
     for column in x.T:
-        past = np.append(0.0, column[:-1])
-        later = column.copy()
-        later[0] = 0.0
-        following = np.append(later[1:], 0.0)
+        past, following = np.append(0.0, column[:-1]), np.append(column[1:], 0.0)
         if hold == "linear":
+            later = np.append(0.0, column[1:])
             halves.append((column / 3 + following / 6, later / 3 + past / 6))
         else:
             halves.append((column / 2, past / 2))
@@ -128,18 +126,16 @@ def _triangle(
     Rows are taken in blocks, so that memory does not grow with the recording.
     """
     whitener = np.append(1.0, -noise)
-    rows = y.size
     target = signal.lfilter(whitener, [1.0], y)
     bases = []
-    for rising, falling in halves:
-        pair = [
-            np.append(np.zeros(lags - 1), signal.lfilter(whitener, [1.0], half))
-            for half in (rising, falling)
-        ]
-        bases.append((np.lib.stride_tricks.sliding_window_view(pair[0] + pair[1], lags), *pair))
+    for pair in halves:
+        rising, falling = np.pad(signal.lfilter(whitener, [1.0], pair), ((0, 0), (lags - 1, 0)))
+        both = np.lib.stride_tricks.sliding_window_view(rising + falling, lags)
+        bases.append((both, rising, falling))
+    size = len(bases) * lags + 2
 
-    def block(start: int, stop: int) -> Array:
-        columns = np.empty((stop - start, len(bases) * lags + 2), order="F")
+    def extended(factor: Array, start: int, stop: int) -> Array:
+        columns = np.empty((stop - start, size), order="F")
         columns[:, 0] = whitener.sum()
         for i, (both, rising, falling) in enumerate(bases):
             part = columns[:, 1 + i * lags : 1 + (i + 1) * lags]
@@ -147,30 +143,19 @@ def _triangle(
             part[:, 0] = falling[start + lags - 1 : stop + lags - 1]
             part[:, -1] = rising[start:stop]
         columns[:, -1] = target[start:stop]
-        return columns
+        return np.linalg.qr(np.vstack([factor, columns]), mode="r")
 
     first = max(first, noise.size)
     settled = max(first, lags)
-    size = len(bases) * lags + 2
-    factor = np.zeros((0, size))
-    for start in range(settled, rows, _ROWS):
-        rest = block(start, min(start + _ROWS, rows))
-        factor = np.linalg.qr(np.vstack([factor, rest]), mode="r")
-    whole = factor
-    if first < settled:
-        whole = np.linalg.qr(np.vstack([factor, block(first, settled)]), mode="r")
-    return _padded(factor, size), _padded(whole, size)
-
-
-def _padded(factor: Array, size: int) -> Array:
-    """A square triangle even when there were fewer rows than columns."""
-    return np.vstack([factor, np.zeros((size - factor.shape[0], size))])
+    factor = np.zeros((size, size))  # a square triangle even when there are fewer rows
+    for start in range(settled, y.size, _ROWS):
+        factor = extended(factor, start, min(start + _ROWS, y.size))
+    return factor, extended(factor, first, min(settled, y.size))
 
 
 def _penalty(lags: int, inputs: int, ridge: float) -> Array:
     """Second differences along the lags of each input; a ridge for what even they leave open."""
-    second = np.diff(np.eye(lags), 2, axis=0)
-    rows = linalg.block_diag(*[second] * inputs)
+    rows = np.kron(np.eye(inputs), np.diff(np.eye(lags), 2, axis=0))
     return np.vstack([rows, ridge * np.eye(lags * inputs)]) if ridge else rows
 
 
@@ -196,17 +181,17 @@ class _Smoother:
         self.basis = inverse @ right.T
         self.s = linalg.norm(self.balance * (penalty @ self.basis), axis=0)
         # Straight lines pay no penalty: exactly none, however large its weight.
-        if null:
-            self.s[np.argsort(self.s)[:null]] = 0.0
+        self.s[np.argsort(self.s)[:null]] = 0.0
         self.data, self.u = data, left.T @ z
 
-    def _scaled(self, smoothness: float) -> Array:
-        return smoothness / self.balance**2 * self.s**2
+    def _shares(self, smoothness: float) -> tuple[Array, Array]:
+        """What the penalty weighs in each direction, and what data and penalty do together."""
+        cost = smoothness / self.balance**2 * self.s**2
+        return cost, self.c**2 + cost
 
     def criterion(self, smoothness: float) -> float:
         """Twice the negative log restricted likelihood, profiled over the noise variance."""
-        cost = self._scaled(smoothness)
-        whole = self.c**2 + cost
+        cost, whole = self._shares(smoothness)
         paid = max(self.unexplained + np.sum(self.u**2 * cost / whole), 1e-300)
         bent = self.s > 0
         freedom = self.rows - self.null - 1
@@ -225,8 +210,7 @@ class _Smoother:
 
     def solve(self, smoothness: float) -> tuple[Array, Array, Array, float]:
         """Values, their standard errors for noise of variance 1, resolution, residual square."""
-        cost = self._scaled(smoothness)
-        whole = self.c**2 + cost
+        cost, whole = self._shares(smoothness)
         values = self.basis @ (self.c * self.u / whole)
         spread = linalg.norm(self.basis / np.sqrt(whole), axis=1)
         dual = (self.basis / whole) @ (self.basis.T @ self.data.T)
@@ -254,8 +238,11 @@ def _autoregression(noise: Array, order: int) -> Array:
 def _runs(lags: Array) -> str:
     """Lag numbers in words: 0-3, 7."""
     parts = np.split(lags, np.flatnonzero(np.diff(lags) > 1) + 1)
-    text = [f"{p[0]}" if p.size == 1 else f"{p[0]}-{p[-1]}" for p in parts]
-    return ", ".join(text[:4]) + (", ..." if len(text) > 4 else "")
+    return _few([f"{p[0]}" if p.size == 1 else f"{p[0]}-{p[-1]}" for p in parts])
+
+
+def _few(words: list[str]) -> str:
+    return ", ".join(words[:4]) + (", ..." if len(words) > 4 else "")
 
 
 def _excitation(
@@ -282,11 +269,12 @@ def _excitation(
 
     def affected(start: int, stop: int) -> str:
         share = np.sum(directions[start:stop] ** 2, axis=0).reshape(inputs, count)
-        parts = []
-        for i in np.flatnonzero(share.sum(axis=1) > 0.2 * share.sum(axis=1).max()):
-            where = np.flatnonzero(share[i] > 0.3 * share[i].max())
-            parts.append(f"input {i} (lag numbers {_runs(where)})")
-        return ", ".join(parts[:4]) + (", ..." if len(parts) > 4 else "")
+        sums = share.sum(axis=1)
+        where = {
+            i: np.flatnonzero(share[i] > 0.3 * share[i].max())
+            for i in np.flatnonzero(sums > 0.2 * sums.max())
+        }
+        return _few([f"input {i} (lag numbers {_runs(where[i])})" for i in where])
 
     possible = inputs * count
     unseen = weak = ""
@@ -389,7 +377,7 @@ def measure_kernel(
     noise-free data about 1e-10 relative for a well-excited piecewise-linear kernel.
 
     Source: penalised splines with REML as in S. N. Wood, *Generalized Additive Models* (2nd ed.,
-    2017), chapter 6; bands as in D. Nychka, J. Amer. Statist. Assoc. 83 (1988).
+    2017), chapter 6; bands as in D. Nychka, J. Amer. Statist. Assoc. 83 (1988), 1134-1143.
 
     Used in: ``book/framework/memory-kernel.ipynb``.
     """
@@ -421,17 +409,23 @@ def measure_kernel(
             f"values and an offset ask for {size + 2}. Use fewer lags (at most {most}) or a longer "
             "recording"
         )
-    deviation = x.std(axis=0)
-    constants = np.flatnonzero(deviation <= 1e-12 * np.abs(x).max(axis=0))
-    unit = deviation.copy()
-    unit[constants] = 1.0
+    # Units of input and output: standard deviations, and 1 where they are only rounding.
+    varies = x.std(axis=0) > 1e-12 * np.abs(x).max(axis=0)
+    unit, constants = np.where(varies, x.std(axis=0), 1.0), np.flatnonzero(~varies)
+    level_of_y = y.mean()
+    y = y - level_of_y if y.std() > 1e-12 * abs(level_of_y) else np.zeros(n)
+    unit_of_y = y.std() or 1.0
     halves = _lagged(x / unit, hold)
+
+    def by_lag(flat: Array) -> Array:
+        return flat if d == 1 else flat.reshape(d, lags).T
+
     null = 0 if allow_weak else 2 * d
     penalty = _penalty(lags, d, 1e-3 if allow_weak else 0.0)
 
     noise, advice, weakness = np.zeros(noise_order), "", ""
     for iteration in range(50 if noise_order else 1):
-        settled, whole = _triangle(halves, y, lags, burn_in, noise)
+        settled, whole = _triangle(halves, y / unit_of_y, lags, burn_in, noise)
         if iteration == 0:
             unseen, weakness = _excitation(settled, lags, hold, complete, constants)
             if unseen and not allow_weak:
@@ -444,12 +438,11 @@ def measure_kernel(
         smoother = _Smoother(whole, penalty, null, rows)
         weight = smoother.best() if smoothness is None else float(smoothness)
         scaled, spread, resolution, residual = smoother.solve(weight)
-        values = scaled.reshape(d, lags).T / (dt * unit)
-        values = values[:, 0] if d == 1 else values
+        values = by_lag(scaled) * unit_of_y / (dt * unit)
         kernel = SampledKernel(dt * np.arange(lags), values)
         response = LinearFunctional(kernel)(x, dt, hold)
         # The offset solves the first row of the triangle, which the penalty leaves alone.
-        offset = float((whole[0, -1] - whole[0, 1:-1] @ scaled) / whole[0, 0])
+        offset = unit_of_y * float((whole[0, -1] - whole[0, 1:-1] @ scaled) / whole[0, 0])
         error = (y - response - offset)[burn_in:]
         if not noise_order:
             break
@@ -466,27 +459,22 @@ def measure_kernel(
             f"too short: {effective:.1f} effective parameters for {rows} outputs leave nothing to "
             "estimate the noise from; use fewer lags or more smoothness"
         )
-    noise_std = float(np.sqrt(residual / freedom))
-    reach = stats.t.ppf(0.5 + 0.5 * level, freedom) * noise_std
-    band = (reach * spread).reshape(d, lags).T / (dt * unit)
-    share = resolution.reshape(d, lags).T
-    if d == 1:
-        band, share = band[:, 0], share[:, 0]
-    fitted = y[burn_in:]
-    total = np.sum((fitted - fitted.mean()) ** 2)
+    noise_std = unit_of_y * float(np.sqrt(residual / freedom))
+    band = by_lag(stats.t.ppf(0.5 + 0.5 * level, freedom) * noise_std * spread) / (dt * unit)
+    variance = np.var(y[burn_in:])
     return MeasuredKernel(
         lags=kernel.times,
         values=values,
         lower=values - band,
         upper=values + band,
-        offset=offset,
+        offset=float(offset + level_of_y),
         kernel=kernel,
         noise_std=noise_std,
         noise_coefficients=noise,
-        r_squared=float(1 - np.sum(error**2) / total) if total > 0 else 0.0,
+        r_squared=float(1 - np.mean(error**2) / variance) if variance > 0 else 0.0,
         effective_parameters=effective,
         smoothness=weight,
-        resolution=share,
+        resolution=by_lag(resolution),
         advice=advice + weakness,
         _grid=(dt, hold),
     )
@@ -506,20 +494,28 @@ def _section(log_sum: float, log_product: float, t: Array) -> Array:
     return np.stack([(wave + back) / 2, (wave - back) / (2j * frequency)], axis=1).real
 
 
+def _pairs(parameters: Array) -> tuple[Array, Array]:
+    """The parameters of pairs of rates, shape (k, 2), and of the single rate, if one is left."""
+    paired = parameters.size // 2 * 2
+    return parameters[:paired].reshape(-1, 2), parameters[paired:]
+
+
 def _basis(parameters: Array, t: Array) -> Array:
     """Columns for pairs of rates (two parameters each) and, if one is left over, a single rate."""
-    columns = [_section(*pair, t) for pair in parameters[: parameters.size // 2 * 2].reshape(-1, 2)]
-    if parameters.size % 2:
-        columns.append(np.exp(-np.exp(parameters[-1]) * t)[:, None])
-    return np.hstack(columns)
+    pairs, single = _pairs(parameters)
+    return np.hstack(
+        [*(_section(*pair, t) for pair in pairs), np.exp(-np.outer(t, np.exp(single)))]
+    )
 
 
 def _rates(parameters: Array) -> NDArray:
-    """The rates that the parameters of :func:`_basis` stand for."""
-    pairs = np.exp(parameters[: parameters.size // 2 * 2]).reshape(-1, 2)
-    rates = [np.roots([1.0, -total, product]) for total, product in pairs]
-    single = [np.exp(parameters[-1:])] if parameters.size % 2 else []
-    return np.concatenate(rates + single).astype(complex)
+    """The rates that the parameters of :func:`_basis` stand for; a conjugate pair is neighbours."""
+    pairs, single = _pairs(parameters)
+    half, product = np.exp(pairs.T) * [[0.5], [1.0]]
+    gap = np.emath.sqrt(half**2 - product + 0j)
+    # The smaller of two real roots from their product: the difference would lose digits.
+    other = np.where(gap.imag == 0, product / (half + gap), half - gap)
+    return np.append(np.stack([half + gap, other], axis=1), np.exp(single))
 
 
 def fit_exponential_sum(
@@ -562,18 +558,16 @@ def fit_exponential_sum(
     Cost: some tens of least-squares solves of size n x m for each time-scale tried; milliseconds to
     a second for n up to 100.
 
-    Source: variable projection after Golub and Pereyra (1973).
+    Source: variable projection after Golub and Pereyra, SIAM J. Numer. Anal. 10 (1973), 413-432.
 
     Used in: ``book/framework/memory-kernel.ipynb``.
     """
-    t, v = np.asarray(lags, dtype=float), np.asarray(values, dtype=float)
-    root = np.ones_like(t) if weights is None else np.asarray(weights, dtype=float)
+    t, v = real_array("lags", lags), real_array("values", values)
+    root = np.ones_like(t) if weights is None else real_array("weights", weights)
     if t.ndim != 1 or v.shape != t.shape or root.shape != t.shape:
         raise ValueError(
             f"lags, values and weights need one shape (n,); got {t.shape}, {v.shape}, {root.shape}"
         )
-    if not (np.isfinite(t).all() and np.isfinite(v).all() and np.isfinite(root).all()):
-        raise ValueError("lags, values and weights must be finite")
     if t.size < 2 or (np.diff(t) <= 0).any() or t[0] < 0:
         raise ValueError(f"lags must increase from a lag >= 0, at least two of them; got {lags!r}")
     if (root < 0).any() or not root.any():
@@ -584,46 +578,34 @@ def fit_exponential_sum(
             f"got {width!r}"
         )
     root = np.sqrt(root / root.max())
-
-    def amplitudes(parameters: Array) -> Array:
-        return linalg.lstsq(root[:, None] * _basis(parameters, t), root * v)[0]
+    unit = np.abs(root * v).max() or 1.0  # the solver's tolerances are not relative
+    target = root * v / unit
 
     def residual(parameters: Array) -> Array:
-        return root * (_basis(parameters, t) @ amplitudes(parameters) - v)
+        columns = root[:, None] * _basis(parameters, t)
+        return columns @ linalg.lstsq(columns, target)[0] - target
 
     # Rates between a tenth of the slowest and ten times the fastest that the lags can show.
-    low, high = np.log(0.1 / t[-1]), np.log(10 / np.diff(t).min())
-    scales = np.linspace(np.log(3 / t[-1]), np.log(1 / np.diff(t).min()), 4)
+    slowest, fastest, two = np.log(1 / t[-1]), np.log(1 / np.diff(t).min()), np.log(2)
+    ends = slowest - np.log(10), fastest + np.log(10)
+    scales = np.linspace(slowest + np.log(3), fastest, 4)
+    # A pair of equal rates, and a pair that turns once in its time-scale.
+    pairs = [[s + two, 2 * s + turn] for s in scales for turn in (0.0, np.log(5))]
     best = np.empty(0)
     for size in range(2 - width % 2, width + 1, 2):
-        bounds = np.tile([[low + np.log(2), 2 * low], [high + np.log(2), 2 * high]], size // 2)
-        if size % 2:
-            bounds = np.hstack([bounds, [[low], [high]]])
-        # A pair of equal rates, and a pair that turns once in its time-scale.
-        starts = (
-            [[s] for s in scales]
-            if size == 1
-            else [[s + np.log(2), 2 * s + turn] for s in scales for turn in (0.0, np.log(5))]
-        )
+        bounds = [np.append(np.tile([s + two, 2 * s], size // 2), [s] * (size % 2)) for s in ends]
+        starts = [np.append(new, best) for new in (scales if size == 1 else pairs)]
         fits = [
-            optimize.least_squares(
-                residual, np.clip(np.concatenate([start, best]), *bounds), bounds=bounds
-            )
+            optimize.least_squares(residual, np.clip(start, *bounds), bounds=bounds)
             for start in starts
         ]
         best = min(fits, key=lambda fit: fit.cost).x
     rates = _rates(best)
     columns = np.exp(-np.multiply.outer(t, rates))
-    solved = linalg.lstsq(root[:, None] * columns, root * v)[0]
-    return ExponentialSum(*_paired(solved, rates))
-
-
-def _paired(amplitudes: NDArray, rates: NDArray) -> tuple[NDArray, NDArray]:
-    """Make conjugate pairs conjugate to the last bit; real rates keep the real part only."""
-    real = rates.imag == 0
-    amplitudes = np.where(real, amplitudes.real, amplitudes)
-    for k in np.flatnonzero(rates.imag > 0):
-        mate = np.flatnonzero(rates == rates[k].conj())[0]
-        mean = 0.5 * (amplitudes[k] + amplitudes[mate].conj())
-        amplitudes[k], amplitudes[mate] = mean, mean.conj()
-    return amplitudes, rates
+    amplitudes = unit * linalg.lstsq(root[:, None] * columns, target)[0]
+    # The two of a pair are conjugate but for rounding; their mean keeps the fit's real part.
+    amplitudes[rates.imag == 0] = amplitudes[rates.imag == 0].real
+    upper = np.flatnonzero(rates.imag > 0)
+    amplitudes[upper] = 0.5 * (amplitudes[upper] + amplitudes[upper + 1].conj())
+    amplitudes[upper + 1] = amplitudes[upper].conj()
+    return ExponentialSum(amplitudes, rates)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 __all__ = ["CLAIM_MIME", "VERDICTS", "Claim", "claim"]
 
 CLAIM_MIME = "application/vnd.curse-lib.claim+json"
@@ -67,14 +69,10 @@ class Claim:
     @property
     def allowed(self) -> str:
         """The tolerance in words, Markdown; empty when nothing was measured."""
-        parts = []
-        if self.at_least is not None:
-            parts.append(f"at least {_number(self.at_least)}")
-        if self.at_most is not None:
-            parts.append(f"at most {_number(self.at_most)}")
-        if self.equal_to is not None:
-            parts.append(f"{_number(self.equal_to)} to within {_number(self.within)}")
-        return " and ".join(parts)
+        pairs = ("at least ", self.at_least), ("at most ", self.at_most), ("", self.equal_to)
+        parts = [f"{words}{_number(value)}" for words, value in pairs if value is not None]
+        within = "" if self.within is None else f" to within {_number(self.within)}"
+        return " and ".join(parts) + within
 
     def shown(self) -> dict[str, str]:
         """What a reader sees, in order: heading -> Markdown with ``$...$``; empty ones left out."""
@@ -187,103 +185,76 @@ def claim(
             f"key is {key!r}; it must be two or more lower-case words joined by hyphens, "
             'such as "kernel-norm-is-l1"'
         )
-    for name, text in (("source", source), ("says", says)):
-        if not text.strip():
-            raise ValueError(f"claim {key}: {name} is empty; give it in words")
-    if verdict not in VERDICTS:
-        raise ValueError(
-            f"claim {key}: verdict is {verdict!r}; it must be one of {', '.join(VERDICTS)}"
-        )
-    if verdict == "our choice":
-        if not choice.strip():
-            raise ValueError(f"claim {key}: 'our choice' needs choice=..., what was chosen")
-    elif choice:
-        raise ValueError(f"claim {key}: choice=... goes with the verdict 'our choice' only")
-    elif hypotheses is None:
-        raise ValueError(
-            f"claim {key}: give hypotheses={{...}}, each with True or False for whether it holds "
-            "in the experiment; {} when the statement assumes nothing"
-        )
-    elif measured is None and verdict != "not reproduced":
-        raise ValueError(f"claim {key}: the verdict {verdict!r} needs a measured number")
-    if verdict == "not reproduced" and not reason.strip():
-        raise ValueError(f"claim {key}: 'not reproduced' needs reason=..., why not")
     for text, holds in (hypotheses or {}).items():
-        if holds not in (True, False):
+        if not isinstance(holds, (bool, np.bool_)):
             raise ValueError(f"claim {key}: hypothesis {text!r} is {holds!r}; say True or False")
+    measured = _as_float(key, "measured", measured)
+    tolerance = {"at_least": at_least, "at_most": at_most, "equal_to": equal_to, "within": within}
+    bounds = {n: _as_float(key, n, value) for n, value in tolerance.items() if value is not None}
+    chosen, failed = (verdict == special for special in ("our choice", "not reproduced"))
+    given = measured is not None
+    for wrong, problem in (
+        (not source.strip(), "source is empty; give it in words"),
+        (not says.strip(), "says is empty; give it in words"),
+        (
+            verdict not in VERDICTS,
+            f"verdict is {verdict!r}; it must be one of {', '.join(VERDICTS)}",
+        ),
+        (chosen and not choice.strip(), "'our choice' needs choice=..., what was chosen"),
+        (choice and not chosen, "choice=... goes with the verdict 'our choice' only"),
+        (
+            hypotheses is None and not chosen,
+            "give hypotheses={...}, each with True or False for whether it holds in the "
+            "experiment; {} when the statement assumes nothing",
+        ),
+        (not (given or chosen or failed), f"the verdict {verdict!r} needs a measured number"),
+        (failed and not reason.strip(), "'not reproduced' needs reason=..., why not"),
+        (not given and (quantity or bounds), "a quantity or tolerance without measured=..."),
+        (
+            given and not bounds,
+            f"the measured number {measured!r} has no tolerance; give at_most, at_least, or "
+            "equal_to and within",
+        ),
+        (given and not quantity.strip(), "say in quantity=... what the measured number is"),
+        (not all(map(math.isfinite, bounds.values())), "a tolerance is not finite"),
+        (
+            measured in (math.inf, -math.inf),
+            f"measured is {measured!r}; claim a finite number, such as how many runs never end",
+        ),
+        (("equal_to" in bounds) != ("within" in bounds), "equal_to and within go together"),
+        (bounds.get("within", 0.0) < 0, f"within is {within!r}; it must be >= 0"),
+    ):
+        if wrong:
+            raise ValueError(f"claim {key}: {problem}")
 
-    row = Claim(
+    # NaN fails every comparison.
+    if given and not (
+        bounds.get("at_least", -math.inf) <= measured <= bounds.get("at_most", math.inf)
+        and abs(measured - bounds.get("equal_to", measured)) <= bounds.get("within", 0.0)
+    ):
+        allowed = ", ".join(f"{name} {value!r}" for name, value in bounds.items())
+        raise AssertionError(f"claim {key}: measured {quantity} = {measured!r}, allowed: {allowed}")
+    return Claim(
         key=key,
         source=source,
         says=says,
         verdict=verdict,
         hypotheses=MappingProxyType({t: bool(holds) for t, holds in (hypotheses or {}).items()}),
         quantity=quantity,
-        measured=_as_float(key, "measured", measured),
-        at_most=_as_float(key, "at_most", at_most),
-        at_least=_as_float(key, "at_least", at_least),
-        equal_to=_as_float(key, "equal_to", equal_to),
-        within=_as_float(key, "within", within),
+        measured=measured,
         choice=choice,
         reason=reason,
+        **bounds,
     )
-    _check_tolerance(row)
-    return row
-
-
-def _check_tolerance(row: Claim) -> None:
-    bounds = (row.at_most, row.at_least, row.equal_to, row.within)
-    if row.measured is None:
-        if row.quantity or any(bound is not None for bound in bounds):
-            raise ValueError(f"claim {row.key}: a quantity or tolerance without measured=...")
-        return
-    if all(bound is None for bound in bounds):
-        raise ValueError(
-            f"claim {row.key}: the measured number {row.measured!r} has no tolerance; give "
-            "at_most, at_least, or equal_to and within"
-        )
-    if not row.quantity.strip():
-        raise ValueError(f"claim {row.key}: say in quantity=... what the measured number is")
-    if any(bound is not None and not math.isfinite(bound) for bound in bounds):
-        raise ValueError(f"claim {row.key}: a tolerance is not finite")
-    if math.isinf(row.measured):
-        raise ValueError(
-            f"claim {row.key}: measured is {row.measured!r}; claim a finite number, such as how "
-            "many runs never end"
-        )
-    if (row.equal_to is None) != (row.within is None):
-        raise ValueError(f"claim {row.key}: equal_to and within go together")
-    if row.within is not None and row.within < 0:
-        raise ValueError(f"claim {row.key}: within is {row.within!r}; it must be >= 0")
-
-    # Written so that NaN fails every test.
-    inside = (
-        not math.isnan(row.measured)
-        and (row.at_most is None or row.measured <= row.at_most)
-        and (row.at_least is None or row.measured >= row.at_least)
-        and (row.equal_to is None or abs(row.measured - row.equal_to) <= row.within)
-    )
-    if not inside:
-        given = {
-            name: value
-            for name in ("at_least", "at_most", "equal_to", "within")
-            if (value := getattr(row, name)) is not None
-        }
-        allowed = ", ".join(f"{name} {value!r}" for name, value in given.items())
-        raise AssertionError(
-            f"claim {row.key}: measured {row.quantity} = {row.measured!r}, allowed: {allowed}"
-        )
 
 
 def _as_float(key: str, name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
         raise ValueError(
             f"claim {key}: {name} is {value!r}; it must be one real number (count or measure "
             "something instead of passing a truth value or an array)"
         )
-    return float(value)
+    return None if value is None else float(value)
 
 
 def _number(value: float) -> str:

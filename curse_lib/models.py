@@ -338,14 +338,14 @@ class LinearRNN(_Network):
     The arrays are stored in double precision and read-only. Eigenvalues decide about Hurwitz, at a
     cost of O(m^3); for a defective matrix of size k they carry an error of about eps^(1/k).
 
-    Source: the model of section 3 of Li, Han, E, Li (2021), arXiv 2009.07799.
+    Source: the linear model of Li, Han, E and Li (ICLR 2021), arXiv:2009.07799.
 
     Used in: ``book/framework/recurrent-networks.ipynb``.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        worst = -self.rates.real.min()
+        worst = 0.0 - self.rates.real.min()  # never the -0 that a bare minus makes of 0
         if worst >= 0:
             raise ValueError(
                 f"W has an eigenvalue with real part {worst:.6g}; a linear RNN needs a Hurwitz W "
@@ -549,7 +549,7 @@ class TanhRNN(_Network):
     -----
     Time is counted in units in which a saturated neuron moves at speed 1, so ``|h_i(t)| <= t``.
 
-    Source: the nonlinear model of section 3 of Li, Han, E, Li (2021), with :math:`\sigma = \tanh`.
+    Source: the nonlinear model of Li, Han, E and Li (ICLR 2021), with :math:`\sigma = \tanh`.
 
     Used in: ``book/framework/recurrent-networks.ipynb``.
     """

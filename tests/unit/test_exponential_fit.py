@@ -68,11 +68,26 @@ def test_scale_invariance():
     np.testing.assert_allclose(scaled(1e3 * LAGS), 5 * plain(LAGS), rtol=1e-6)
 
 
+@pytest.mark.parametrize("unit", [1e-150, 1e-9, 1e-3, 1e6, 1e150])
+def test_units_of_the_kernel_do_not_matter(unit):
+    rho = ExponentialSum([1.0, 0.5], [0.3, 1.1])
+    found = fit_exponential_sum(LAGS, unit * rho(LAGS), 2)
+    np.testing.assert_allclose(np.sort(found.rates), rho.rates, rtol=1e-6)
+    np.testing.assert_allclose(found(LAGS) / unit, rho(LAGS), atol=1e-8)
+
+
+def test_a_rate_that_is_double():
+    """The limit of two rates that meet: t e^{-t/2}, as two nearly equal rates."""
+    found = fit_exponential_sum(LAGS, LAGS * np.exp(-LAGS / 2), 2)
+    np.testing.assert_allclose(found(LAGS), LAGS * np.exp(-LAGS / 2), atol=1e-8)
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         ((LAGS, LAGS[:3], 1), r"got \(41,\), \(3,\)"),
         ((LAGS, np.full(41, np.nan), 1), "finite"),
+        ((LAGS, LAGS + 1j, 1), "values must hold real numbers"),
         ((LAGS[::-1], LAGS, 1), "increase"),
         ((LAGS, LAGS, 0), "from 1 to 20"),
         ((LAGS, LAGS, 21), "from 1 to 20"),

@@ -135,6 +135,15 @@ def test_label_takes_the_colour_of_the_last_line():
     ]
 
 
+@pytest.mark.parametrize("colour", [(0.2, 0.4, 0.6), [0.2, 0.4, 0.6], np.array([0.2, 0.4, 0.6])])
+def test_label_takes_a_colour_in_numbers(colour):
+    _, ax = plt.subplots()
+    ax.plot([0, 1], color=colour)
+    direct_label(ax, 1, 1, "a")
+    direct_label(ax, 1, 1, "a", colour=colour)
+    assert [text.get_color() for text in ax.texts] == ["#336699"] * 2
+
+
 def test_label_beyond_the_frame_stays_on_the_canvas():
     fig, ax = plt.subplots()
     ax.plot([0, 1], [0, 1])
@@ -155,7 +164,8 @@ def test_slider_is_the_same_twice_and_for_both_ways_to_call_it():
     heights = [1, 2, 3]
     made = [slider(draw, heights, name="height", alt="A line.") for _ in range(2)]
     made.append(slider([draw(h) for h in heights], heights, name="height", alt="A line."))
-    assert made[0].html == made[1].html == made[2].html
+    made.append(slider(map(draw, heights), iter(heights), name="height", alt="A line."))
+    assert made[0].html == made[1].html == made[2].html == made[3].html
     assert made[0].id == made[1].id == made[2].id
 
 
@@ -187,6 +197,18 @@ def test_slider_closes_its_figures():
     before = plt.get_fignums()
     slider(draw, [1, 2], name="height", alt="A line.")
     assert plt.get_fignums() == before
+
+
+def test_slider_draws_one_figure_at_a_time():
+    opened = []
+
+    def watched(height):
+        fig = draw(height)
+        opened.append(len(plt.get_fignums()))
+        return fig
+
+    slider(watched, [1, 2, 3], name="height", alt="A line.")
+    assert len(set(opened)) == 1
 
 
 def test_slider_has_alternative_texts_and_one_visible_frame():

@@ -103,6 +103,10 @@ class TestWorstInput:
         assert x.shape == (1601, 2)
         assert LinearFunctional(rho)(x, 0.05)[-1] == pytest.approx(4 / 3, rel=1e-5)
 
+    def test_refuses_what_is_no_kernel(self):
+        with pytest.raises(ValueError, match="SampledKernel"):
+            worst_input(np.ones(3), 1.0, 0.1)
+
     def test_refuses_an_empty_horizon(self):
         with pytest.raises(ValueError, match="horizon"):
             worst_input(PowerLaw(1.0), 0.01, 0.1)
@@ -156,6 +160,7 @@ class TestCounterexamples:
         np.testing.assert_allclose(PureDelay(0.25)(x, 0.1), [0, 0, 0, 1.5, 2.5, 3.5])
         np.testing.assert_array_equal(PureDelay(0.25)(x, 0.1, hold="constant"), [0, 0, 0, 1, 2, 3])
         np.testing.assert_array_equal(PureDelay(9.0)(x, 0.1), np.zeros(6))
+        np.testing.assert_array_equal(PureDelay(1e300)(x, 1e-300), np.zeros(6))
 
     def test_clock_strikes(self):
         y = Clocked(PureDelay(0.0), np.pi)(np.ones(3), 1.0)
@@ -170,11 +175,14 @@ class TestCounterexamples:
     def test_refusals(self):
         for make in (
             lambda: Clipped(LEAKY, 0.0),
-            lambda: PureDelay(-1.0),
             lambda: Clocked(LEAKY, -1.0),
         ):
             with pytest.raises(ValueError, match="positive"):
                 make()
+        with pytest.raises(ValueError, match="lag must be a non-negative"):
+            PureDelay(-1.0)
+        with pytest.raises(ValueError, match="SampledKernel"):
+            FuturePeek(np.ones(3))
 
 
 class TestProbes:
@@ -237,6 +245,41 @@ class TestProbes:
         found = broken(lambda x, dt: np.ones(len(x)))
         assert found == ["linear", "continuous", "regular"]
 
+    def test_relations_may_work_in_place_and_reuse_their_buffers(self):
+        buffer = np.empty(12_800)
+
+        def shared(relation):
+            def wrapped(x, dt):
+                buffer[: x.size] = relation(x, dt)
+                x[:] = np.nan
+                return buffer[: x.size]
+
+            return wrapped
+
+        assert broken(shared(LEAKY)) == []
+        assert broken(shared(FuturePeek(BOX))) == ["causal"]
+
+    @pytest.mark.filterwarnings("error")
+    def test_overflow_refutes_continuity_and_regularity_alone(self):
+        def exploding(x, dt):  # linear, causal and homogeneous until it overflows
+            y = np.zeros(x.size)
+            for k in range(1, x.size):
+                y[k] = 1e3 * y[k - 1] + x[k - 1]
+            return y
+
+        assert broken(exploding) == ["continuous", "regular"]
+        assert broken(lambda x, dt: np.full(x.size, np.nan)) == ["continuous", "regular"]
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_overflow_at_some_amplitudes_is_not_continuous(self, value):
+        rng = np.random.default_rng(0)
+        for undefined in (lambda top: top == 1, lambda top: top < 1e-3, lambda top: top > 1e3):
+            probe = probe_continuity(
+                lambda x, dt, undefined=undefined: x + value if undefined(np.abs(x).max()) else x,
+                rng,
+            )
+            assert not probe.passed and probe.defect == np.inf
+
     def test_same_seed_same_probe(self):
         a, b = (probe_causality(FuturePeek(BOX), np.random.default_rng(3)) for _ in range(2))
         assert a.defect == b.defect
@@ -247,6 +290,8 @@ class TestProbes:
             probe_causality(lambda x, dt: x[:-1], rng)
         with pytest.raises(ValueError, match="length >= 16"):
             probe_causality(LEAKY, rng, length=3)
+        with pytest.raises(ValueError, match="whole numbers"):
+            probe_continuity(LEAKY, rng, length=400.0)
         with pytest.raises(ValueError, match="refinements"):
             probe_regularity(LEAKY, rng, refinements=2)
 
@@ -299,6 +344,8 @@ class TestMemoryFunction:
             ((LEAKY.__call__,), "lags are needed"),
             ((LEAKY.__call__, [0.0, 1.0]), "dt is needed"),
             ((LEAKY.__call__, [1.0, 0.0], 0.1), "increasing"),
+            ((LEAKY.__call__, [0.0, np.inf], 0.1), "lags must be finite"),
+            ((lambda x, dt: x / 0.0, [0.0, 1.0], 0.1), "overflows; give smaller amplitudes"),
             ((3.0, [0.0, 1.0], 0.1), "cannot measure"),
             ((TanhRNN([[1.0]], [1.0], [1.0]),), "real part"),
         ],
@@ -310,6 +357,8 @@ class TestMemoryFunction:
     def test_refuses_too_many_inputs_and_bad_amplitudes(self):
         with pytest.raises(ValueError, match="d up to 8"):
             memory_function(LEAKY.__call__, [0.0, 1.0], 0.1, input_dim=9)
+        with pytest.raises(ValueError, match="input_dim must be 1 to 8; got 0"):
+            memory_function(LEAKY.__call__, [0.0, 1.0], 0.1, input_dim=0)
         with pytest.raises(ValueError, match="amplitudes"):
             memory_function(LEAKY.__call__, [0.0, 1.0], 0.1, amplitudes=[0.0])
 

@@ -79,6 +79,7 @@ def test_nan_fails_every_tolerance(tolerance):
         ({"verdict": "confirmed"}, "'confirmed'; it must be one of reproduced, bounded"),
         ({"hypotheses": None}, "give hypotheses"),
         ({"hypotheses": {"d = 1": "yes"}}, "'yes'; say True or False"),
+        ({"hypotheses": {"d = 1": np.array([1, 0])}}, "say True or False"),
         ({"source": " "}, "source is empty"),
         ({"says": ""}, "says is empty"),
         ({"verdict": "our choice"}, "needs choice"),

@@ -137,6 +137,23 @@ class TestResult:
         found = measure_kernel(x, y, DT, LAGS)
         assert np.abs(found.values - kernel.values).max() < 0.15
 
+    @pytest.mark.parametrize("unit", [1e-150, 1e150])
+    def test_extreme_units_of_the_output(self, unit):
+        x, y, _ = record(noise=0.5)
+        plain, other = measure_kernel(x, y, DT, LAGS), measure_kernel(x, unit * y, DT, LAGS)
+        np.testing.assert_allclose(other.values / unit, plain.values, rtol=1e-6, atol=1e-9)
+        assert other.r_squared == pytest.approx(plain.r_squared, rel=1e-6)
+        assert other.noise_std == pytest.approx(unit * plain.noise_std, rel=1e-6)
+
+    @pytest.mark.parametrize("noise_order", [0, 2])
+    @pytest.mark.parametrize("level", [0.1, 5.3, 1e6 / 3])
+    def test_constant_output_is_an_offset(self, level, noise_order):
+        x, _, _ = record()
+        found = measure_kernel(x, np.full(x.size, level), DT, LAGS, noise_order=noise_order)
+        assert (found.values == 0).all()
+        assert found.offset == pytest.approx(level, rel=1e-14)
+        assert found.r_squared == found.noise_std == 0
+
     def test_silent_output(self):
         x, _, _ = record()
         found = measure_kernel(x, np.zeros(x.size), DT, LAGS)

@@ -228,6 +228,7 @@ def test_networks_are_immutable_copies():
         ([[0.3]], [1.0], [1.0], "real part 0.3; a linear RNN needs a Hurwitz W"),
         ([[0.0]], [1.0], [1.0], "real part 0; a linear RNN needs a Hurwitz W"),
         ([[0.0, 1.0], [-1.0, 0.0]], [1.0, 1.0], [1.0, 1.0], "Subtract more than 0 times"),
+        ([[-0.0]], [1.0], [1.0], "real part 0;.* Subtract more than 0 times"),
         ([[-1.0, 9.0], [9.0, -1.0]], [1.0, 1.0], [1.0, 1.0], "real part 8;"),
         ([-1.0], [1.0], [1.0], r"W must have shape \(m, m\) with m >= 1; got \(1,\)"),
         (np.zeros((0, 0)), [], [], r"with m >= 1; got \(0, 0\)"),
