@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
 from numbers import Real
+from operator import add
 
 import numpy as np
 from numpy.polynomial import Polynomial
@@ -45,6 +46,9 @@ Array = NDArray[np.float64]
 #: Beyond this many e-foldings a term no longer counts against its own beginning (e^-60 = 9e-27).
 _E_FOLDINGS = 60.0
 _GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(20)
+#: Series of the two integrals in `_moments`, highest power first.
+_SERIES = ((-1.0) ** np.arange(18) / special.factorial(np.arange(18)))[::-1]
+_FLAT, _RAMP = _SERIES / np.arange(18, 0, -1), _SERIES / np.arange(19, 1, -1)
 
 
 # --------------------------------------------------------------------------- checking input
@@ -103,7 +107,43 @@ def _chain(amplitudes: NDArray, rates: NDArray) -> tuple[NDArray, NDArray, NDArr
     return rates, sums, gaps
 
 
-def _chain_sum(chain: tuple[NDArray, NDArray, NDArray], x: Array) -> tuple[Array, Array]:
+def _moments(z: NDArray) -> tuple[NDArray, NDArray]:
+    r""":math:`\int_0^1 e^{-zu}\,du` and :math:`\int_0^1 u e^{-zu}\,du`, by series near z = 0."""
+    small = np.abs(z) < 0.5
+    near, far = np.where(small, z, 0.0), np.where(small, 1.0, z)
+    flat = -np.expm1(-far) / far
+    ramp = (flat - np.exp(-far)) / far
+    flat = np.where(small, np.polyval(_FLAT, near), flat)
+    return flat, np.where(small, np.polyval(_RAMP, near), ramp)
+
+
+def _value_term(rate: complex, gap: complex, x: Array) -> NDArray:
+    r""":math:`e^{-wx} - e^{-vx}`, where v = w + gap; an infinite gap means no second term."""
+    fall = np.exp(-rate * x)
+    return fall * -np.expm1(-gap * x) if np.isfinite(gap) else fall
+
+
+def _tail_term(rate: complex, gap: complex, x: Array) -> NDArray:
+    r""":math:`e^{-wx}/w - e^{-vx}/v`, written as a sum of two positive terms (real rates)."""
+    fall = np.exp(-rate * x)
+    if not np.isfinite(gap):
+        return fall / rate
+    return fall / (rate + gap) * (gap / rate - np.expm1(-gap * x))
+
+
+def _step_term(rate: complex, gap: complex, x: Array) -> NDArray:
+    r""":math:`(1 - e^{-wx})/w - (1 - e^{-vx})/v`, again by positive terms."""
+    if not np.isfinite(gap):
+        return -np.expm1(-rate * x) / rate
+    y, z = gap * x, rate * x
+    flat, ramp = _moments(y)
+    rise = z * _moments(z)[1] + np.exp(-z) * y * (flat - ramp)
+    return gap / (rate + gap) * x * rise
+
+
+def _chain_sum(
+    chain: tuple[NDArray, NDArray, NDArray], x: Array, part: Callable = _value_term
+) -> tuple[Array, Array]:
     r"""Evaluate :math:`\sum_k a_k e^{-w_k x}` for x >= 0 by summation by parts.
 
     .. math:: \sum_k a_k e^{-w_k x}
@@ -113,30 +153,36 @@ def _chain_sum(chain: tuple[NDArray, NDArray, NDArray], x: Array) -> tuple[Array
     the last bracket being 1. A difference of two nearly equal exponentials becomes one small term
     with full relative accuracy. For real rates the sum of the moduli of the new terms is at most
     :math:`\sum_k |a_k| e^{-w_k x}`, so that the formula never does worse than adding the terms.
-    Returns the values and a magnitude such that the rounding error is a few eps x magnitude.
+    The integrals from x on and up to x follow the same pattern, with the brackets `_tail_term`
+    and `_step_term` for `part`. Returns the values and a magnitude such that the rounding error
+    is a few eps x magnitude.
     """
-    rates, sums, gaps = chain
     value, magnitude = np.zeros(x.size), np.zeros(x.size)
-    complex_rates = np.iscomplexobj(rates)
-    for rate, total, gap in zip(rates, sums, gaps, strict=True):
-        if total == 0:
-            continue
-        term = total * np.exp(-rate * x)
-        if np.isfinite(gap):
-            term = term * -np.expm1(-gap * x)
-        if complex_rates:
-            value += 2 * term.real
-            magnitude += 2 * np.abs(term) * (1 + np.abs(rate) * x)
-        else:
-            value += term
-            magnitude += np.abs(term) * (1 + rate * x)
+    pairs = 2.0 if np.iscomplexobj(chain[0]) else 1.0
+    with np.errstate(under="ignore", over="ignore"):
+        for rate, total, gap in zip(*chain, strict=True):
+            if total == 0:
+                continue
+            # Beyond 800 e-foldings nothing is left that a float could hold.
+            lag = np.minimum(x, min(800 / rate.real, 1e300))
+            term = pairs * total * part(rate, gap, lag)
+            value += term.real
+            magnitude += np.abs(term) * (1 + np.abs(rate) * lag)
     return value, magnitude
 
 
 def _relaxation_breakpoints(rates: NDArray) -> Array:
-    """Panels for decaying exponentials: each stays resolved until it has died out."""
+    """Panels for decaying exponentials: each stays resolved until it has died out.
+
+    Real rates get a doubling grid from the fastest relaxation to 60 times the slowest.
+    """
     if rates.size == 0:
         return np.array([0.0, 1.0])
+    if not np.iscomplexobj(rates):
+        end = min(_E_FOLDINGS / float(rates.min()), 1e300)
+        start = min(1 / float(rates.max()), end / 2)
+        count = math.ceil(math.log2(end) - math.log2(start))
+        return np.append(0.0, np.geomspace(start, end, count + 1))
     order = np.argsort(-rates.real)
     decay, speed = rates.real[order], np.abs(rates[order])
     # The panel width is set by the fastest term that is still alive.
@@ -189,8 +235,11 @@ class MemoryKernel(ABC):
     def _breakpoints(self) -> Array:
         """Increasing points from 0 to T that roughly resolve the kernel; beyond T lies its tail."""
 
-    @abstractmethod
-    def _scaled(self, factor: float) -> MemoryKernel: ...
+    #: The field in which the kernel is linear; where it has a second axis, that of the inputs.
+    _linear = "amplitude"
+
+    def _scaled(self, factor: float) -> MemoryKernel:
+        return replace(self, **{self._linear: factor * getattr(self, self._linear)})
 
     #: Smallest real part of s from which the Laplace integral converges (exclusive).
     @property
@@ -200,17 +249,27 @@ class MemoryKernel(ABC):
     @property
     def input_dim(self) -> int:
         """Number d of input coordinates."""
-        return 1
+        field = getattr(self, self._linear, None)
+        return field.shape[1] if np.ndim(field) == 2 else 1
 
     @property
     def terms(self) -> tuple[MemoryKernel, ...]:
         """The elementary kernels whose sum this is, in the order in which they were added."""
         return (self,)
 
-    @property
+    @cached_property
     def components(self) -> tuple[MemoryKernel, ...]:
         """The d one-dimensional kernels, one for each input coordinate."""
-        return (self,)
+        if self.input_dim == 1:
+            return (self,)
+        columns = getattr(self, self._linear).T
+        return tuple(replace(self, **{self._linear: column}) for column in columns)
+
+    def _set(self, **fields) -> None:
+        """Store checked fields in a frozen dataclass."""
+        for name, value in fields.items():
+            value = frozen(value) if isinstance(value, np.ndarray) else value
+            object.__setattr__(self, name, value)
 
     # -- what everybody uses
 
@@ -339,6 +398,7 @@ class ExponentialSum(MemoryKernel):
 
     amplitudes: NDArray
     rates: NDArray
+    _linear = "amplitudes"
 
     def __post_init__(self) -> None:
         amplitudes, rates = np.asarray(self.amplitudes), np.asarray(self.rates)
@@ -366,8 +426,7 @@ class ExponentialSum(MemoryKernel):
         else:
             rates, amplitudes = rates.astype(complex), amplitudes.astype(complex)
             _check_pairs(amplitudes, rates)
-        object.__setattr__(self, "amplitudes", frozen(amplitudes))
-        object.__setattr__(self, "rates", frozen(rates))
+        self._set(amplitudes=amplitudes, rates=rates)
 
     @classmethod
     def oscillation(
@@ -388,10 +447,8 @@ class ExponentialSum(MemoryKernel):
 
         Used in: ``book/framework/memory-kernel.ipynb``.
         """
-        decay, frequency = (
-            number("decay", decay, positive=True),
-            number("frequency", frequency, positive=True),
-        )
+        decay = number("decay", decay, positive=True)
+        frequency = number("frequency", frequency, positive=True)
         half = 0.5 * number("amplitude", amplitude) * np.exp(-1j * number("phase", phase))
         rate = decay + 1j * frequency
         return cls(np.array([half, half.conjugate()]), np.array([rate, rate.conjugate()]))
@@ -400,21 +457,6 @@ class ExponentialSum(MemoryKernel):
     def width(self) -> int:
         """Number m of neurons."""
         return self.rates.size
-
-    @property
-    def input_dim(self) -> int:
-        """Number d of input coordinates."""
-        return 1 if self.amplitudes.ndim == 1 else self.amplitudes.shape[1]
-
-    @cached_property
-    def components(self) -> tuple[MemoryKernel, ...]:
-        """One sum for each input coordinate; all share the rates."""
-        if self.amplitudes.ndim == 1:
-            return (self,)
-        parts = []
-        for column in self.amplitudes.T:
-            parts.append(ExponentialSum(column, self.rates))
-        return tuple(parts)
 
     def __add__(self, other: MemoryKernel) -> MemoryKernel:
         if not isinstance(other, ExponentialSum) or other.input_dim != self.input_dim:
@@ -437,26 +479,18 @@ class ExponentialSum(MemoryKernel):
     def _own_chains(self) -> list[tuple[NDArray, NDArray, NDArray]]:
         return self._chains(self.amplitudes)
 
-    def _sum(self, chains: list, t: Array) -> tuple[Array, Array]:
-        t = np.minimum(t, 1e300)
-        value, magnitude = np.zeros(t.size), np.zeros(t.size)
-        with np.errstate(under="ignore", over="ignore"):
-            for chain in chains:
-                v, g = _chain_sum(chain, t)
-                value, magnitude = value + v, magnitude + g
-        return value, np.where(np.isnan(magnitude), 0.0, magnitude)
+    def _sum(self, chains: list, t: Array, part: Callable = _value_term) -> tuple[Array, Array]:
+        pairs = [_chain_sum(chain, t, part) for chain in chains] or [np.zeros((2, t.size))]
+        return sum(v for v, _ in pairs), sum(g for _, g in pairs)
 
     def _evaluate(self, t: Array) -> tuple[Array, Array]:
         return self._sum(self._own_chains, t)
 
     def _tail(self, t: Array) -> Array:
-        return self._sum(self._chains(self.amplitudes / self.rates), t)[0]
+        return self._sum(self._own_chains, t, _tail_term)[0]
 
     def _step(self, t: Array) -> Array:
-        t = np.minimum(t, 1e300)
-        with np.errstate(under="ignore", over="ignore"):
-            parts = -np.expm1(-np.multiply.outer(t, self.rates)) @ (self.amplitudes / self.rates)
-        return parts.real
+        return self._sum(self._own_chains, t, _step_term)[0]
 
     def _derivative(self, t: Array, order: int) -> Array:
         return self._sum(self._chains(self.amplitudes * (-self.rates) ** order), t)[0]
@@ -467,9 +501,6 @@ class ExponentialSum(MemoryKernel):
 
     def _breakpoints(self) -> Array:
         return _relaxation_breakpoints(self.rates)
-
-    def _scaled(self, factor: float) -> ExponentialSum:
-        return ExponentialSum(self.amplitudes * factor, self.rates)
 
 
 def _check_pairs(amplitudes: NDArray, rates: NDArray) -> None:
@@ -522,19 +553,23 @@ class PowerLaw(MemoryKernel):
                 f"omega must be > 0; got {omega}. (1+t)^-(1+omega) is integrable on [0, inf) only "
                 "for omega > 0, and a kernel that isn't integrable has no continuous functional"
             )
-        object.__setattr__(self, "omega", omega)
-        object.__setattr__(self, "amplitude", number("amplitude", self.amplitude))
+        self._set(omega=omega)
+        self._set(amplitude=number("amplitude", self.amplitude))
 
     _abscissa = -5e-324  # the integral converges at real part 0 too, though not beyond
 
+    @cached_property
+    def _image(self) -> _PowerLaws:
+        return _PowerLaws((self,))
+
     def _evaluate(self, t: Array) -> tuple[Array, Array]:
-        return _power_laws((self,), t)
+        return self._image._evaluate(t)
 
     def _tail(self, t: Array) -> Array:
-        return self.amplitude / self.omega * np.exp(-self.omega * np.log1p(t))
+        return self._image._tail(t)
 
     def _step(self, t: Array) -> Array:
-        return -self.amplitude / self.omega * np.expm1(-self.omega * np.log1p(t))
+        return self._image._step(t)
 
     def _derivative(self, t: Array, order: int) -> Array:
         power = 1 + self.omega
@@ -559,30 +594,33 @@ class PowerLaw(MemoryKernel):
         return self.amplitude * np.where(s == 0, 1 / self.omega, values)
 
     def _breakpoints(self) -> Array:
-        return _power_breakpoints(self.omega)
+        # Uniform in log(1+t), to where the tail has fallen by e^-60 or to 1e300.
+        end = min(_E_FOLDINGS / self.omega, 690.0)
+        count = math.ceil(end / min(math.log(2), 2 / (1 + self.omega)))
+        return np.expm1(np.linspace(0.0, end, count + 1))
 
-    def _scaled(self, factor: float) -> PowerLaw:
-        return PowerLaw(self.omega, self.amplitude * factor)
 
+class _PowerLaws:
+    """A sum of power laws: with x = log(1+t) it is e^-x times an exponential sum in x.
 
-def _power_laws(laws: Sequence[PowerLaw], t: Array) -> tuple[Array, Array]:
-    """A sum of power laws is a sum of exponentials in log(1+t); its differences stay exact."""
-    amplitudes = np.array([law.amplitude for law in laws])
-    powers = 1 + np.array([law.omega for law in laws])
-    # 1 + omega rounds; the gaps of the chain must be those of omega itself.
-    rates, sums, gaps = _chain(amplitudes, np.array([law.omega for law in laws]))
-    x = np.log1p(np.minimum(t, 1e300))
-    with np.errstate(under="ignore"):
-        value, magnitude = _chain_sum((rates, sums, gaps), x)
+    Since dt = e^x dx, tail and step response are those of the exponential sum itself, and nearly
+    equal exponents lose no digits.
+    """
+
+    def __init__(self, laws: Sequence[PowerLaw]) -> None:
+        self.sum = ExponentialSum([law.amplitude for law in laws], [law.omega for law in laws])
+
+    def _evaluate(self, t: Array) -> tuple[Array, Array]:
+        x = np.minimum(np.log1p(t), 1e4)
+        value, magnitude = self.sum._evaluate(x)
         fall = np.exp(-x)
-    return value * fall, magnitude * fall * (1 + powers.max() * x / 4)
+        return value * fall, magnitude * fall * (1 + (1 + self.sum.rates.max()) * x / 4)
 
+    def _tail(self, t: Array) -> Array:
+        return self.sum._tail(np.log1p(t))
 
-def _power_breakpoints(omega: float) -> Array:
-    """Panels uniform in log(1+t), to where the tail has fallen by e^-60 or to 1e300."""
-    end = min(_E_FOLDINGS / omega, 690.0)
-    count = math.ceil(end / min(math.log(2), 2 / (1 + omega)))
-    return np.expm1(np.linspace(0.0, end, count + 1))
+    def _step(self, t: Array) -> Array:
+        return self.sum._step(np.log1p(t))
 
 
 @dataclass(frozen=True, eq=False)
@@ -606,17 +644,19 @@ class GaussianBump(MemoryKernel):
     delay: float
     width: float
     mass: float = 1.0
+    _linear = "mass"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "delay", number("delay", self.delay, nonnegative=True))
-        object.__setattr__(self, "width", number("width", self.width, positive=True))
-        object.__setattr__(self, "mass", number("mass", self.mass))
+        self._set(delay=number("delay", self.delay, nonnegative=True))
+        self._set(width=number("width", self.width, positive=True))
+        self._set(mass=number("mass", self.mass))
 
     def _standard(self, t: Array) -> Array:
-        return (t - self.delay) / self.width
+        with np.errstate(over="ignore"):
+            return np.clip((t - self.delay) / self.width, -1e150, 1e150)
 
     def _evaluate(self, t: Array) -> tuple[Array, Array]:
-        u = np.minimum(self._standard(t), 1e150)
+        u = self._standard(t)
         with np.errstate(under="ignore"):
             value = self.mass / (self.width * math.sqrt(2 * math.pi)) * np.exp(-0.5 * u * u)
         # u carries the rounding of t - D, which the square in the exponent amplifies.
@@ -646,9 +686,9 @@ class GaussianBump(MemoryKernel):
         # erfc(z) = 2 - erfc(-z) keeps the scaled function in the half-plane where it is small.
         z = np.where(behind, -z, z)
         scaled = special.wofz(1j * z) if np.iscomplexobj(s) else special.erfcx(z)
-        edge = math.exp(-0.5 * ratio**2) * scaled
+        edge = math.exp(-0.5 * ratio * ratio) * scaled
         shift = np.where(behind, s, 0.0)
-        whole = 2 * np.exp(shift * (0.5 * shift * self.width**2 - self.delay))
+        whole = 2 * np.exp(shift * (0.5 * shift * self.width * self.width - self.delay))
         return 0.5 * self.mass * np.where(behind, whole - edge, edge)
 
     def _breakpoints(self) -> Array:
@@ -657,9 +697,6 @@ class GaussianBump(MemoryKernel):
         points = np.append(0.0, points[points > 0])
         # A stretch of silence before the bump is one panel; it holds nothing.
         return points
-
-    def _scaled(self, factor: float) -> GaussianBump:
-        return GaussianBump(self.delay, self.width, self.mass * factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -693,12 +730,13 @@ class AiryKernel(MemoryKernel):
     amplitude: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", number("scale", self.scale, positive=True))
-        object.__setattr__(self, "delay", number("delay", self.delay, nonnegative=True))
-        object.__setattr__(self, "amplitude", number("amplitude", self.amplitude))
+        self._set(scale=number("scale", self.scale, positive=True))
+        self._set(delay=number("delay", self.delay, nonnegative=True))
+        self._set(amplitude=number("amplitude", self.amplitude))
 
     def _argument(self, t: Array) -> Array:
-        return np.minimum(self.scale * (t - self.delay), 150.0)  # Ai underflows before 150
+        with np.errstate(over="ignore"):
+            return np.minimum(self.scale * (t - self.delay), 150.0)  # Ai underflows before 150
 
     def _evaluate(self, t: Array) -> tuple[Array, Array]:
         x = self._argument(t)
@@ -709,26 +747,23 @@ class AiryKernel(MemoryKernel):
 
     @cached_property
     def _panels(self) -> tuple[Array, Array]:
-        """Panel edges in x = c (t - D), and the integral of Ai from each edge to infinity."""
+        """Panel edges in x = c (t - D), and the integral of Ai over each panel."""
         edges = _airy_edges(-self.scale * self.delay, 110.0)
-        inside = _gauss(lambda x: special.airy(x)[0], edges[:-1], edges[1:])
-        return edges, np.append(np.cumsum(inside[::-1])[::-1], 0.0)
+        return edges, _gauss(_airy, edges[:-1], edges[1:])
 
     def _tail(self, t: Array) -> Array:
-        edges, to_infinity = self._panels
+        edges, areas = self._panels
+        to_end = np.append(np.cumsum(areas[::-1])[::-1], 0.0)
         x = np.minimum(self._argument(t), edges[-1])
         k = np.minimum(np.searchsorted(edges, x, side="right"), edges.size - 1)
-        inside = _gauss(lambda v: special.airy(v)[0], x, edges[k])
-        return self.amplitude / self.scale * (inside + to_infinity[k])
+        return self.amplitude / self.scale * (_gauss(_airy, x, edges[k]) + to_end[k])
 
     def _step(self, t: Array) -> Array:
-        edges = self._panels[0]
+        edges, areas = self._panels
+        from_start = np.append(0.0, np.cumsum(areas))
         x = np.minimum(self._argument(t), edges[-1])
         k = np.maximum(np.searchsorted(edges, x, side="right") - 1, 0)
-        pieces = _gauss(lambda v: special.airy(v)[0], edges[:-1], edges[1:])
-        from_start = np.append(0.0, np.cumsum(pieces))
-        inside = _gauss(lambda v: special.airy(v)[0], edges[k], x)
-        return self.amplitude / self.scale * (inside + from_start[k])
+        return self.amplitude / self.scale * (_gauss(_airy, edges[k], x) + from_start[k])
 
     def _derivative(self, t: Array, order: int) -> Array:
         x = self._argument(t)
@@ -765,8 +800,9 @@ class AiryKernel(MemoryKernel):
         edges = _airy_edges(-self.scale * self.delay, 20.0)
         return np.append(0.0, (self.delay + edges / self.scale)[1:])
 
-    def _scaled(self, factor: float) -> AiryKernel:
-        return AiryKernel(self.scale, self.delay, self.amplitude * factor)
+
+def _airy(x: Array) -> Array:
+    return special.airy(x)[0]
 
 
 def _airy_edges(start: float, end: float) -> Array:
@@ -809,6 +845,7 @@ class SampledKernel(MemoryKernel):
     times: NDArray
     values: NDArray
     tail_rate: float | None = None
+    _linear = "values"
 
     def __post_init__(self) -> None:
         try:
@@ -837,22 +874,8 @@ class SampledKernel(MemoryKernel):
                 "A kernel is needed from lag 0 on"
             )
         if self.tail_rate is not None:
-            rate = number("tail_rate", self.tail_rate, positive=True)
-            object.__setattr__(self, "tail_rate", rate)
-        object.__setattr__(self, "times", frozen(times))
-        object.__setattr__(self, "values", frozen(values))
-
-    @property
-    def input_dim(self) -> int:
-        """Number d of input coordinates."""
-        return 1 if self.values.ndim == 1 else self.values.shape[1]
-
-    @cached_property
-    def components(self) -> tuple[MemoryKernel, ...]:
-        """One sampled kernel for each input coordinate."""
-        if self.values.ndim == 1:
-            return (self,)
-        return tuple(SampledKernel(self.times, v, self.tail_rate) for v in self.values.T)
+            self._set(tail_rate=number("tail_rate", self.tail_rate, positive=True))
+        self._set(times=times, values=values)
 
     @property
     def _abscissa(self) -> float:
@@ -913,16 +936,7 @@ class SampledKernel(MemoryKernel):
 
     def _laplace(self, s: NDArray) -> NDArray:
         h = np.diff(self.times)
-        z = np.multiply.outer(s, h)
-        # int_0^1 e^{-z u} du and int_0^1 u e^{-z u} du, by their series near z = 0.
-        small = np.abs(z) < 0.5
-        safe = np.where(small, 1.0, z)
-        flat = -np.expm1(-safe) / safe
-        ramp = (flat - np.exp(-safe)) / safe
-        n = np.arange(18)
-        series = np.where(small, z, 0.0)[..., None] ** n * ((-1.0) ** n / special.factorial(n))
-        flat = np.where(small, (series / (n + 1)).sum(-1), flat)
-        ramp = np.where(small, (series / (n + 2)).sum(-1), ramp)
+        flat, ramp = _moments(np.multiply.outer(s, h))
         start = np.exp(-np.multiply.outer(s, self.times[:-1]))
         pieces = start * h * (self.values[:-1] * flat + np.diff(self.values) * ramp)
         total = pieces.sum(axis=-1)
@@ -935,9 +949,6 @@ class SampledKernel(MemoryKernel):
             return self.times
         after = _relaxation_breakpoints(np.array([self.tail_rate]))
         return np.append(self.times, self.times[-1] + after[1:])
-
-    def _scaled(self, factor: float) -> SampledKernel:
-        return SampledKernel(self.times, self.values * factor, self.tail_rate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -969,6 +980,7 @@ class StateSpaceKernel(MemoryKernel):
     W: NDArray
     U: NDArray
     c: NDArray
+    _linear = "U"
 
     def __post_init__(self) -> None:
         W, U, c = (np.asarray(a, dtype=np.float64) for a in (self.W, self.U, self.c))
@@ -990,20 +1002,7 @@ class StateSpaceKernel(MemoryKernel):
                 f"W has an eigenvalue with real part {worst:.6g}; a kernel needs a Hurwitz W "
                 "(all real parts < 0), or c^T e^{Wt} U isn't integrable"
             )
-        for name, array in (("W", W), ("U", U), ("c", c)):
-            object.__setattr__(self, name, frozen(array))
-
-    @property
-    def input_dim(self) -> int:
-        """Number d of input coordinates."""
-        return 1 if self.U.ndim == 1 else self.U.shape[1]
-
-    @cached_property
-    def components(self) -> tuple[MemoryKernel, ...]:
-        """One kernel for each column of U."""
-        if self.U.ndim == 1:
-            return (self,)
-        return tuple(StateSpaceKernel(self.W, u, self.c) for u in self.U.T)
+        self._set(W=W, U=U, c=c)
 
     @cached_property
     def _rates(self) -> NDArray:
@@ -1044,7 +1043,7 @@ class StateSpaceKernel(MemoryKernel):
         # (e^{Wt} - 1) W^{-1} U, where short times would cancel: integrate the augmented system.
         augmented = np.block([[self.W, self.U[:, None]], [np.zeros((1, self.c.size + 1))]])
         whole = linalg.solve(-self.W.T, self.c) @ self.U
-        short = t * linalg.norm(self.W, 1) < 1
+        short = t < 1 / linalg.norm(self.W, 1)
         values = whole - self._tail(t)
         for i in np.flatnonzero(short):
             values[i] = self.c @ linalg.expm(augmented * t[i])[:-1, -1]
@@ -1063,9 +1062,6 @@ class StateSpaceKernel(MemoryKernel):
         last = points[-1]
         count = max(1, math.ceil(last * np.abs(self._rates[np.argmin(self._rates.real)]) / 3))
         return np.append(points, last + last * np.arange(1, count + 1) / count)
-
-    def _scaled(self, factor: float) -> StateSpaceKernel:
-        return StateSpaceKernel(self.W, self.U, self.c * factor)
 
 
 # --------------------------------------------------------------------------- combinations
@@ -1108,28 +1104,23 @@ class KernelSum(MemoryKernel):
         return max(part._abscissa for part in self.parts)
 
     @cached_property
-    def _groups(self) -> tuple[ExponentialSum | None, list[PowerLaw], list[MemoryKernel]]:
+    def _groups(self) -> list:
         """Exponentials and power laws are added within their family, where they may cancel."""
         sums = [p for p in self.parts if isinstance(p, ExponentialSum)]
         laws = [p for p in self.parts if isinstance(p, PowerLaw)]
         rest = [p for p in self.parts if not isinstance(p, (ExponentialSum, PowerLaw))]
-        total = sums[0] if sums else None
-        for other in sums[1:]:
-            total = total + other
-        return total, laws, rest
+        merged = [reduce(add, sums)] if sums else []
+        return merged + ([_PowerLaws(laws)] if laws else []) + rest
 
     def _evaluate(self, t: Array) -> tuple[Array, Array]:
-        exponentials, laws, rest = self._groups
-        pairs = [exponentials._evaluate(t)] if exponentials is not None else []
-        pairs += [_power_laws(laws, t)] if laws else []
-        pairs += [part._evaluate(t) for part in rest]
+        pairs = [part._evaluate(t) for part in self._groups]
         return sum(v for v, _ in pairs), sum(g for _, g in pairs)
 
     def _tail(self, t: Array) -> Array:
-        return sum(part._tail(t) for part in self.parts)
+        return sum(part._tail(t) for part in self._groups)
 
     def _step(self, t: Array) -> Array:
-        return sum(part._step(t) for part in self.parts)
+        return sum(part._step(t) for part in self._groups)
 
     def _derivative(self, t: Array, order: int) -> Array:
         return sum(part._derivative(t, order) for part in self.parts)
@@ -1168,13 +1159,13 @@ class StackedKernel(MemoryKernel):
         """The one-dimensional kernels."""
         return self.parts
 
-    def _scaled(self, factor: float) -> StackedKernel:
-        return StackedKernel(tuple(part._scaled(factor) for part in self.parts))
-
     def _never(self, *_) -> NDArray:
         raise NotImplementedError("a stacked kernel works through its components")
 
     _evaluate = _tail = _step = _derivative = _laplace = _breakpoints = _never
+
+    def _scaled(self, factor: float) -> StackedKernel:
+        return StackedKernel(tuple(part._scaled(factor) for part in self.parts))
 
 
 def stack(kernels: Sequence[MemoryKernel]) -> MemoryKernel:

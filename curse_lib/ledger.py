@@ -27,7 +27,7 @@ Used in: `book/_tools/claims_page.py`.
 VERDICTS: Mapping[str, str] = MappingProxyType(
     {
         "reproduced": "we find what the source says",
-        "bounded": "what we measure lies within the bound that the source states",
+        "bounded": "the claim is an inequality, and what we measure respects it",
         "refined": "we find something sharper than the source, or a condition that it needs",
         "our choice": "the source leaves it open; we chose and say what",
         "not reproduced": "we do not find it, and say why",

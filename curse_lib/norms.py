@@ -20,12 +20,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial, reduce
+from operator import add
 
 import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
-from curse_lib.kernels import ExponentialSum, GaussianBump, MemoryKernel, PowerLaw
+from curse_lib.kernels import (
+    ExponentialSum,
+    GaussianBump,
+    MemoryKernel,
+    PowerLaw,
+    _relaxation_breakpoints,
+)
 
 __all__ = ["NormResult", "l1_distance", "l1_norm", "l2_distance", "l2_norm"]
 
@@ -276,9 +284,7 @@ def _component_norm(terms: list[MemoryKernel], order: int) -> NormResult:
     """Norm of a one-dimensional sum, in double-double arithmetic if need be."""
     if not terms:
         return NormResult(0.0, 0.0, 0)
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
+    total = reduce(add, terms)
     terms = list(total.terms)  # exponential sums have merged into one
     with np.errstate(all="ignore"):
         start = float(total.tail(0.0))
@@ -287,23 +293,22 @@ def _component_norm(terms: list[MemoryKernel], order: int) -> NormResult:
             f"the kernel isn't integrable: its integral over [0, inf) is {start}, and only an "
             "integrable kernel has a norm. Check its amplitudes, rates and exponents"
         )
-    if order == 2 and abs(exponent := _exponent(total, terms)) > 300:
-        # Squares would leave the range of floats; a power of two scales without rounding.
-        result = _component_norm([total * 2.0**-exponent], order)
-        back = 2.0**exponent
+    if abs(exponent := _exponent(total, terms)) > 300:
+        # Squares (of rounding errors too) would leave the range of floats; a power of two scales
+        # without rounding.
+        result, back = _component_norm([total * 2.0**-exponent], order), 2.0**exponent
         return NormResult(result.value * back, result.error * back, result.evaluations)
     result = _integrated(total, terms, order, None)
     spoilt = result.error > _RETRY * result.value and result.evaluations < _RETRY_MOST
     if spoilt and all(type(term) in _WIDE for term in terms):
         wide = _integrated(total, terms, order, _wide_evaluate)
-        evaluations = result.evaluations + wide.evaluations
-        result = NormResult(wide.value, wide.error, evaluations)
+        result = NormResult(wide.value, wide.error, result.evaluations + wide.evaluations)
     return result
 
 
 def _exponent(total: MemoryKernel, terms: list[MemoryKernel]) -> int:
     """Binary exponent of the largest magnitude seen at the panels' ends, at most 1000."""
-    points = np.concatenate([_points(term) for term in terms])
+    points = np.concatenate([term._breakpoints() for term in terms])
     exponent = math.frexp(float(total._evaluate(points)[1].max()))[1]
     return max(-1000, min(exponent, 1000))
 
@@ -316,15 +321,13 @@ def _integrated(
     others = [term for term in terms if type(term) is not PowerLaw]
     integral, end = _Integral(order), 0.0
     if others:
-        points = [_points(term) for term in others]
+        points = [term._breakpoints() for term in others]
         end = max(p[-1] for p in points)
         if laws:
             steps = math.ceil(math.log1p(end))
             points.append(np.expm1(np.linspace(0.0, math.log1p(end), steps + 1))[:-1])
-        integral.add(
-            (lambda t: wide(terms, t)) if wide else total._evaluate,
-            np.unique(np.concatenate(points)),
-        )
+        evaluate = partial(wide, terms) if wide else total._evaluate
+        integral.add(evaluate, np.unique(np.concatenate(points)))
         _add_tail(integral, others, end, order)
     if laws:
         # With x = log(1+t): rho dt = sum A e^(-omega x) dx and
@@ -333,13 +336,13 @@ def _integrated(
         rates = np.array([law.omega for law in laws])
         image = ExponentialSum([law.amplitude for law in laws], rates)
 
-        def evaluate(x: Array) -> tuple[Array, Array]:
+        def in_log_time(x: Array) -> tuple[Array, Array]:
             value, magnitude = wide([image], x) if wide else image._evaluate(x)
             factor = np.exp(-shift * x)
             return value * factor, magnitude * factor * (1 + shift * x)
 
-        points = math.log1p(end) + _relaxation_points(rates + shift)
-        integral.add(evaluate, points)
+        points = math.log1p(end) + _relaxation_breakpoints(rates + shift)
+        integral.add(in_log_time, points)
         with np.errstate(under="ignore"):
             left = np.abs(image.amplitudes) * np.exp(-(rates + shift) * points[-1])
             bound = left / rates if order == 1 else left.sum() * left / (rates + shift)
@@ -358,20 +361,6 @@ def _add_tail(integral: _Integral, terms: list[MemoryKernel], end: float, order:
         integral.error += size - abs(sum(tails)) + 16 * _EPS * size
     else:
         integral.error += size * height
-
-
-def _points(term: MemoryKernel) -> Array:
-    """Panels to begin with: coarser than the kernel's own where halving does the rest."""
-    if isinstance(term, ExponentialSum) and term.width and not np.iscomplexobj(term.rates):
-        return _relaxation_points(term.rates)
-    return term._breakpoints()
-
-
-def _relaxation_points(rates: Array) -> Array:
-    """0 and a doubling grid, from the fastest relaxation to 60 times the slowest."""
-    start, end = 1 / rates.max(), min(60 / rates.min(), 1e300)
-    count = math.ceil(math.log2(end) - math.log2(start))
-    return np.append(0.0, np.geomspace(start, end, count + 1))
 
 
 # --------------------------------------------------------------------------- panels
@@ -585,6 +574,11 @@ def _wide_divide(x: Wide, y: Wide) -> Wide:
     return _sum2(quotient, (((x[0] - p) - e) + x[1]) / y[0])
 
 
+def _wide_shift(x: Wide, power_of_two: float) -> Wide:
+    """Scale by plus or minus a power of two, which is exact."""
+    return power_of_two * x[0], power_of_two * x[1]
+
+
 def _wide_series(x: Wide, coefficients: list[list[float]]) -> Wide:
     """Horner's rule, highest coefficient first."""
     total = (np.full_like(x[0], coefficients[0][0]), np.full_like(x[0], coefficients[0][1]))
@@ -597,8 +591,7 @@ def _wide_reduce(x: Wide, period: list[float]) -> tuple[Array, Wide]:
     """The nearest multiple of a period, and the remainder."""
     count = np.rint(x[0] / period[0])
     for part in period:
-        high, low = _product2(count, np.float64(part))
-        x = _wide_add(x, (-high, -low))
+        x = _wide_add(x, _product2(-count, np.float64(part)))
     return count, x
 
 
@@ -607,11 +600,10 @@ def _wide_exp(x: Wide) -> Wide:
     dead = x[0] < -740
     x = np.where(dead, -740.0, x[0]), np.where(dead, 0.0, x[1])
     count, rest = _wide_reduce(x, _LN2)
-    rest = rest[0] / 256, rest[1] / 256
+    rest = _wide_shift(rest, 2.0**-8)
     total = _wide_multiply(_wide_series(rest, _FACTORIALS[11:0:-1]), rest)
     for _ in range(8):
-        square = _wide_multiply(total, total)
-        total = _wide_add((2 * total[0], 2 * total[1]), square)
+        total = _wide_add(_wide_shift(total, 2.0), _wide_multiply(total, total))
     high, low = _wide_add(total, (1.0, 0.0))
     count = count.astype(int)
     return np.where(dead, 0.0, np.ldexp(high, count)), np.where(dead, 0.0, np.ldexp(low, count))
@@ -619,19 +611,13 @@ def _wide_exp(x: Wide) -> Wide:
 
 def _wide_cos_sin(x: Wide) -> tuple[Wide, Wide]:
     count, rest = _wide_reduce(x, _HALF_PI)
-    square = _wide_multiply(rest, rest)
-    square = -square[0], -square[1]
+    square = _wide_shift(_wide_multiply(rest, rest), -1.0)
     cos = _wide_series(square, _FACTORIALS[28::-2])
     sin = _wide_multiply(_wide_series(square, _FACTORIALS[27:0:-2]), rest)
     turn = np.mod(count, 4)
     swap, flip_cos, flip_sin = turn % 2 == 1, (turn == 1) | (turn == 2), turn >= 2
-    new_cos = tuple(
-        np.where(flip_cos, -1, 1) * np.where(swap, s, c) for c, s in zip(cos, sin, strict=True)
-    )
-    new_sin = tuple(
-        np.where(flip_sin, -1, 1) * np.where(swap, c, s) for c, s in zip(cos, sin, strict=True)
-    )
-    return new_cos, new_sin
+    cos, sin = np.where(swap, (sin, cos), (cos, sin))
+    return tuple(np.where(flip_cos, -cos, cos)), tuple(np.where(flip_sin, -sin, sin))
 
 
 def _wide_exponentials(kernel: ExponentialSum, t: Array) -> tuple[Wide, Array]:
@@ -651,8 +637,7 @@ def _wide_exponentials(kernel: ExponentialSum, t: Array) -> tuple[Wide, Array]:
         else:
             terms = _wide_scale(fall, a)
         size += (np.abs(a) * fall[0]).sum(axis=0)
-        for high, low in zip(*terms, strict=True):
-            total = _wide_add(total, (high, low))
+        total = reduce(_wide_add, zip(*terms, strict=True), total)
     return total, size
 
 
@@ -667,9 +652,8 @@ def _wide_power_law(law: PowerLaw, t: Array) -> tuple[Wide, Array]:
     u = _wide_add(_wide_multiply(base, _wide_exp((-guess, 0 * t))), (-1.0, 0.0))
     log = _sum2(guess, u[0])
     log = _sum2(log[0], log[1] + (u[1] - 0.5 * u[0] ** 2))
-    power = _sum2(np.float64(1.0), np.float64(law.omega))
-    fall = _wide_exp(_wide_multiply(log, (-power[0], -power[1])))
-    value = _wide_scale(fall, np.full_like(t, law.amplitude))
+    power = _sum2(np.float64(-1.0), np.float64(-law.omega))
+    value = _wide_scale(_wide_exp(_wide_multiply(log, power)), np.full_like(t, law.amplitude))
     return value, np.abs(value[0])
 
 
@@ -679,8 +663,7 @@ def _wide_bump(bump: GaussianBump, t: Array) -> tuple[Wide, Array]:
     u = _wide_divide(shifted, width)
     far = np.abs(u[0]) > 100
     u = np.where(far, 100.0, u[0]), np.where(far, 0.0, u[1])
-    square = _wide_multiply(u, u)
-    fall = _wide_exp((-0.5 * square[0], -0.5 * square[1]))
+    fall = _wide_exp(_wide_shift(_wide_multiply(u, u), -0.5))
     height = _wide_divide((np.float64(bump.mass), np.float64(0.0)), width)
     value = _wide_multiply(fall, _wide_divide(height, tuple(map(np.float64, _ROOT_TWO_PI))))
     return value, np.abs(value[0])

@@ -22,6 +22,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# JupyterLab neither asks about its news nor looks for newer versions of itself on the network.
+QUIET = (
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+)
 RECORD = ".book-versions.json"  # in the copy: which version of each file was copied last
 
 
@@ -108,7 +113,7 @@ def main() -> None:
     if arguments.copy_only:
         return
     command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={copy}"]
-    command += ["--LabApp.default_url=/lab/tree/intro.ipynb", *options]
+    command += ["--LabApp.default_url=/lab/tree/intro.ipynb", *QUIET, *options]
     os.execv(sys.executable, command)
 
 

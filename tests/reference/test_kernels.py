@@ -150,6 +150,23 @@ def test_nearly_equal_power_laws_keep_relative_accuracy(delta):
         assert relative(difference(t), exact) < 1e-13
 
 
+@pytest.mark.parametrize("delta", [1e-13, 1e-9, 1e-5, 1e-1, 3.0, 1e6])
+@pytest.mark.parametrize("family", ["exponential", "power"])
+def test_integrals_of_nearly_equal_pairs_keep_relative_accuracy(family, delta):
+    a, b = mpf(0.5), mpf(0.5 + delta)
+    if family == "exponential":
+        difference = ExponentialSum([1.0], [0.5]) - ExponentialSum([1.0], [0.5 + delta])
+    else:
+        difference = PowerLaw(0.5) - PowerLaw(0.5 + delta)
+    for t in (0.0, 1e-12, 1e-6, 0.4, 0.6, 3.0, 50.0):
+        x = mpf(t) if family == "exponential" else mpmath.log1p(mpf(t))
+        slack = 2e-15 * (1 + float(x))
+        assert relative(difference.tail(t), mpmath.exp(-a * x) / a - mpmath.exp(-b * x) / b) < slack
+        if t > 0:
+            exact = mpmath.expm1(-b * x) / b - mpmath.expm1(-a * x) / a
+            assert relative(difference.step_response(t), exact) < slack
+
+
 def test_summation_by_parts_never_loses_against_adding():
     rng = np.random.default_rng(7)
     rates = 10 ** rng.uniform(-3, 3, 40)

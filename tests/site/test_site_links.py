@@ -1,7 +1,8 @@
-"""The files of the built site: links, and the claims ledger against the executed notebooks."""
+"""The files of the built site: links, network, and the claims ledger against the notebooks."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,16 +15,25 @@ from jupyter_cache import get_cache
 from curse_lib.ledger import CLAIM_MIME, VERDICTS
 
 LEDGER = "book/backmatter/claims-ledger"
+# What a stylesheet, or a style inside a page, loads.
+LOADED_BY_STYLE = re.compile(r"""(?:url\(|@import)\s*["']?\s*([^"')\s;]+)""")
+
+
+def is_remote(url: str) -> bool:
+    parts = urlsplit(url.strip())
+    return bool(parts.netloc) or parts.scheme not in ("", "data", "blob")
 
 
 class Page(HTMLParser):
-    """The links, the addresses inside the page, and the verdicts of a page."""
+    """The links of a page, the addresses inside it, and what it may load."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
         self.links: list[str] = []
         self.anchors: set[str] = set()
+        self.loaded: list[str] = []
+        self.in_style = False
         self.feed(path.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -32,6 +42,21 @@ class Page(HTMLParser):
         for name in ("href", "src"):
             if values.get(name):
                 self.links.append(values[name])
+        loading = {"src", "poster"} | ({"data"} if tag == "object" else set())
+        loading |= {"href", "xlink:href"} if tag in ("link", "image", "use") else set()
+        self.loaded += [values[name] for name in loading if values.get(name)]
+        for name in ("srcset", "imagesrcset"):
+            # An address, perhaps a width or density, a comma and a space.
+            self.loaded += re.findall(r"(\S+)(?:\s[^,]*)?(?:,\s|$)", values.get(name) or "")
+        self.loaded += LOADED_BY_STYLE.findall(values.get("style") or "")
+        self.in_style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self.in_style = False
+
+    def handle_data(self, data: str) -> None:
+        if self.in_style:
+            self.loaded += LOADED_BY_STYLE.findall(data)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +94,34 @@ def test_every_internal_link_resolves(pages):
             if not (known or (target not in pages and target.is_file())):
                 broken.append(f"{page.path.name}: {link}")
     assert sorted(set(broken)) == []
+
+
+def test_no_file_names_anything_remote_to_load(pages, site):
+    """Also what a browser asks for only later: on scrolling, in dark mode, in print."""
+    remote = [f"{p.path.name}: {url}" for p in pages.values() for url in p.loaded if is_remote(url)]
+    for sheet in site.rglob("*.css"):
+        found = LOADED_BY_STYLE.findall(sheet.read_text("utf-8"))
+        remote += [f"{sheet.name}: {url}" for url in found if is_remote(url)]
+    assert sorted(set(remote)) == []
+
+
+@pytest.mark.parametrize(
+    "intruder",
+    [
+        '<img src="https://192.0.2.1/x.png" loading="lazy" alt="x">',
+        '<img src="x.png" srcset="x.png 1x, //192.0.2.1/x.png 2x" alt="x">',
+        '<link rel="preconnect" href="https://192.0.2.1">',
+        "<style>@media print { body { background: url('https://192.0.2.1/x.png') } }</style>",
+        '<style>@import "https://192.0.2.1/x.css";</style>',
+        '<p style="background: url(//192.0.2.1/x.png)">x</p>',
+        '<svg><image href="https://192.0.2.1/x.png"/></svg>',
+        '<iframe src="https://192.0.2.1/"></iframe>',
+    ],
+)
+def test_a_remote_address_would_be_seen(tmp_path, intruder):
+    page = tmp_path / "page.html"
+    page.write_text(f'<p><a href="https://192.0.2.1/">x</a> <img src="x.png"></p>{intruder}')
+    assert sum(map(is_remote, Page(page).loaded)) == 1
 
 
 def test_every_page_of_the_contents_is_built(pages, site, toc_pages):

@@ -61,6 +61,19 @@ def test_the_infinite_lag_is_forgotten(rho):
 
 
 @pytest.mark.parametrize("rho", FAMILIES, ids=NAMES)
+def test_the_largest_lag_does_not_overflow(rho):
+    assert rho.tail(1e308) == pytest.approx(0.0, abs=1e-100)
+    assert rho.step_response(1e308) == pytest.approx(rho.tail(0.0), rel=1e-13)
+    assert rho(1e308) == pytest.approx(0.0, abs=1e-200)
+
+
+def test_the_fastest_rate_does_not_overflow():
+    rho = ExponentialSum([1.0], [1e308])
+    assert rho(1.0) == rho(np.inf) == rho.tail(1.0) == 0.0
+    assert rho.step_response(np.inf) == pytest.approx(1e-308)
+
+
+@pytest.mark.parametrize("rho", FAMILIES, ids=NAMES)
 def test_scaling_is_exact(rho):
     t = np.linspace(0, 9, 37)
     np.testing.assert_array_equal((4 * rho)(t), 4 * rho(t))

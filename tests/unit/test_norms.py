@@ -112,6 +112,11 @@ def test_squares_neither_underflow_nor_overflow():
         assert l2_norm(factor * EXPONENTIAL) == pytest.approx(factor * math.sqrt(0.5), rel=1e-13)
 
 
+def test_huge_kernels_and_tiny_rates_do_not_overflow():
+    assert l1_norm(GaussianBump(9.0, 0.5, 1e300)) == pytest.approx(1e300, rel=1e-13)
+    assert l1_norm(ExponentialSum([1.0], [1e-307])) == pytest.approx(1e307, rel=1e-13)
+
+
 def test_cost_follows_the_number_of_oscillations():
     short = l1_norm(ExponentialSum.oscillation(1.0, 0.1, 10.0), full_output=True)
     long = l1_norm(ExponentialSum.oscillation(1.0, 0.01, 10.0), full_output=True)
