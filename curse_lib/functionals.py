@@ -250,7 +250,7 @@ class FuturePeek:
 
 @dataclass(frozen=True, eq=False)
 class Clipped:
-    r"""A relation whose output is cut off: :math:`y_t = \max(-c, \min(c, H_t(x)))`.
+    r"""A relation whose output is cut off: :math:`y_t = \max(-b, \min(b, H_t(x)))`.
 
     It inherits causality, continuity, regularity and time-homogeneity from H, but not linearity.
 
@@ -259,7 +259,7 @@ class Clipped:
     relation : callable
         The relation H.
     limit : float
-        c > 0, in units of the output.
+        b > 0, in units of the output.
 
     Used in: ``book/framework/sequences-as-functionals.ipynb``.
     """
