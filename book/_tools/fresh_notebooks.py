@@ -340,7 +340,11 @@ def freshen_cache(app, names) -> dict:
     if todo:
         seconds |= execute_all(app, cache, todo, seconds)
         write_state(state_file, fingerprint, seconds)
-    return {name: identity(find_execution(cache, read_notebook(app, name))) for name in names}
+    records = {name: find_execution(cache, read_notebook(app, name)) for name in names}
+    changed = [name for name, record in records.items() if record is None]
+    if changed:
+        raise ExtensionError(f"{', '.join(changed)} changed during the build; build again.")
+    return {name: identity(record) for name, record in records.items()}
 
 
 def write_state(path: Path, fingerprint: str, seconds: dict) -> None:
