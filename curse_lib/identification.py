@@ -302,7 +302,7 @@ def measure_kernel(
     x: ArrayLike,
     y: ArrayLike,
     dt: float,
-    lags: int,
+    lags: int | ArrayLike,
     *,
     hold: str = "linear",
     noise_order: int = 0,
@@ -332,9 +332,10 @@ def measure_kernel(
         Recorded output.
     dt : float
         Sampling interval.
-    lags : int
+    lags : int or array_like
         Number L >= 3 of lags; the kernel is measured at j dt, j = 0, ..., L - 1, and taken as zero
-        beyond (L - 1) dt. Choose it longer than the memory.
+        beyond (L - 1) dt. Choose it longer than the memory. The lags themselves, ``dt *
+        arange(L)``, will do as well.
     hold : {"linear", "constant"}
         How the input runs between its samples.
     noise_order : int
@@ -386,6 +387,15 @@ def measure_kernel(
     if np.shape(y) != (n,):
         raise ValueError(f"y must have shape ({n},), as x has {n} samples; got {np.shape(y)}")
     y = samples(y, name="y")[:, 0]
+    if np.ndim(lags) > 0:
+        grid = real_array("lags", lags)
+        own = dt * np.arange(grid.size)
+        if grid.ndim != 1 or not grid.size or np.abs(grid - own).max() > 1e-6 * dt:
+            raise ValueError(
+                "lags must be a whole number L, or the lags 0, dt, 2 dt, ... of the recording's "
+                f"own grid; got {lags!r}. Use dt * np.arange(L)"
+            )
+        lags = grid.size
     for name, count, least in (("lags", lags, 3), ("noise_order", noise_order, 0)):
         if not isinstance(count, (int, np.integer)) or count < least:
             raise ValueError(f"{name} must be a whole number >= {least}; got {count!r}")

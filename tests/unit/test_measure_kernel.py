@@ -241,6 +241,9 @@ class TestRefusals:
         [
             ({"lags": 2}, "lags must be a whole number >= 3"),
             ({"lags": 7.5}, "lags must be a whole number"),
+            ({"lags": DT * np.arange(1, 9)}, "own grid; got"),
+            ({"lags": 2 * DT * np.arange(8)}, "own grid; got"),
+            ({"lags": []}, "own grid; got"),
             ({"noise_order": -1}, "noise_order"),
             ({"level": 1.0}, "level"),
             ({"level": 95}, "level"),
@@ -259,6 +262,12 @@ class TestRefusals:
         arguments = {"dt": DT, "lags": LAGS} | options
         with pytest.raises(ValueError, match=match):
             measure_kernel(x, y, **arguments)
+
+    def test_lags_may_be_given_themselves(self):
+        x, y, _ = record()
+        by_number = measure_kernel(x, y, DT, LAGS)
+        by_lag = measure_kernel(x, y, DT, DT * np.arange(LAGS))
+        np.testing.assert_array_equal(by_lag.values, by_number.values)
 
     def test_arrays(self):
         x, y, _ = record()
