@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -27,13 +28,23 @@ QUIET = (
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
 )
+GLUED = re.compile(rb"\{glue:text\}`([a-z0-9-]+)[^`]*`")
 RECORD = ".book-versions.json"  # in the copy: which version of each file was copied last
 
 
-def content_hash(path: Path) -> str:
-    """Hash what the file says; of a notebook only its cells, without outputs and counts."""
+def for_lab(path: Path) -> bytes:
+    """Return a file as the copy holds it.
+
+    The site puts computed numbers into sentences. JupyterLab can't; it would show the whole code
+    of such a place, so the copy has the number's name there, which the cell above prints.
+    """
     data = path.read_bytes()
-    if path.suffix == ".ipynb":
+    return GLUED.sub(rb"`\1`", data) if path.suffix == ".ipynb" else data
+
+
+def content_hash(data: bytes, suffix: str) -> str:
+    """Hash what a file says; of a notebook only its cells, without outputs and counts."""
+    if suffix == ".ipynb":
         try:
             cells = json.loads(data)["cells"]
             said = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
@@ -80,12 +91,13 @@ def update_copy(book: Path, copy: Path) -> list[str]:
     messages = []
     for name in book_files(book):
         source, target = book / name, copy / name
-        data, version = source.read_bytes(), content_hash(source)
+        data = for_lab(source)
+        version = content_hash(data, name.suffix)
         copied = record.get(name.as_posix())
         if not target.exists():
             write(target, data)
-        elif content_hash(target) != version:
-            if content_hash(target) == copied:
+        elif (present := content_hash(target.read_bytes(), name.suffix)) != version:
+            if present == copied:
                 write(target, data)
             elif copied != version:
                 beside = free_name(target, data)

@@ -47,6 +47,20 @@ def test_first_call_copies_what_a_reader_needs(folders):
     assert files(copy) == sorted(COPIED)
 
 
+def test_numbers_in_sentences_become_their_names(folders):
+    book, copy = folders
+    cell = {"cell_type": "markdown", "id": "words", "metadata": {}}
+    cell["source"] = ["It is {glue:text}`chapter-gap:.1e` wide,\n", "or {glue:text}`other`."]
+    text = json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    (book / CHAPTER).write_text(text, "utf-8")
+    lab.update_copy(book, copy)
+    (words,) = json.loads((copy / CHAPTER).read_text("utf-8"))["cells"]
+    assert "".join(words["source"]) == "It is `chapter-gap` wide,\nor `other`."
+    (book / CHAPTER).write_text(text.replace("wide", "broad"), "utf-8")
+    assert lab.update_copy(book, copy) == []  # the copy counts as not changed
+    assert "broad" in (copy / CHAPTER).read_text("utf-8")
+
+
 def test_second_call_changes_nothing(folders):
     book, copy = folders
     lab.update_copy(book, copy)
