@@ -163,8 +163,6 @@ def direct_label(
     ValueError
         When `colour` is not given and `ax` has no line, or when it is no colour.
 
-    Notes
-    -----
     Used in: every chapter with more than one curve in a figure, e.g.
     `book/framework/memory-kernel.ipynb`.
     """
@@ -203,8 +201,6 @@ class Slider:
     id : str
         Identifier of the fragment, a UUID5 of its content.
 
-    Notes
-    -----
     Used in: `slider`.
     """
 

@@ -47,8 +47,6 @@ class Claim:
 
     In a notebook it displays itself as a card; its output also carries all fields as JSON.
 
-    Notes
-    -----
     Used in: `claim`, and the ledger page of the book, `book/backmatter/claims-ledger.md`.
     """
 
@@ -176,8 +174,6 @@ def claim(
         without a number, an infinite number, an unknown verdict, a missing choice, reason or
         mapping of hypotheses.
 
-    Notes
-    -----
     Used in: every chapter, e.g. `book/framework/memory-kernel.ipynb`.
     """
     if not _KEY.fullmatch(key):

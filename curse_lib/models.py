@@ -445,8 +445,6 @@ class LinearRNN(_Network):
         ValueError
             If the kernel is of another family (no network of finite width realises it).
 
-        Notes
-        -----
         Used in: ``book/framework/recurrent-networks.ipynb``.
         """
         if not isinstance(kernel, ExponentialSum) or kernel.width == 0:

@@ -68,8 +68,6 @@ class NormResult:
     evaluations : int
         Number of lags at which the kernel was evaluated.
 
-    Notes
-    -----
     Used in: ``tests/unit/test_norms.py``.
     """
 
