@@ -375,7 +375,10 @@ def measure_kernel(
 
     Cost: one triangular factorisation of n x (L d + 1) numbers in blocks, about a second for
     n = 1e5 and 300 unknowns (times the iterations when p > 0); memory O((L d)^2). Accuracy: with
-    noise-free data about 1e-10 relative for a well-excited piecewise-linear kernel.
+    noise-free data and ``hold="linear"`` about 1e-10 relative for a well-excited piecewise-linear
+    kernel. With ``hold="constant"`` no data can see values that alternate in sign from lag to lag;
+    smoothness alone fixes that combination. The bands know nothing of what a smooth kernel loses
+    by straight lines between the lags, nor of what lies beyond the last lag.
 
     Source: penalised splines with REML as in S. N. Wood, *Generalized Additive Models* (2nd ed.,
     2017), chapter 6; bands as in D. Nychka, J. Amer. Statist. Assoc. 83 (1988), 1134-1143.

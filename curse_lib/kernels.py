@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
 from numbers import Real
 from operator import add
@@ -344,6 +344,17 @@ class MemoryKernel(ABC):
                 f"{other.input_dim}. Use stack([...]) to build a kernel with more inputs"
             )
         return KernelSum(self.terms + other.terms)
+
+    def __radd__(self, other: int) -> MemoryKernel:
+        """The 0 from which ``sum([rho, other])`` starts."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
+    #: Arrays don't multiply kernels entry by entry.
+    __array_ufunc__ = None
+
+    def __reduce__(self) -> tuple:
+        """Copies are built by the constructor, so that their arrays are read-only too."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     def __neg__(self) -> MemoryKernel:
         return self._scaled(-1.0)
@@ -1037,12 +1048,12 @@ class StateSpaceKernel(MemoryKernel):
         return states @ self.c, self.c.size * (np.abs(states) @ np.abs(self.c))
 
     def _tail(self, t: Array) -> Array:
-        return self._states(t, self.U) @ linalg.solve(-self.W.T, self.c)
+        return self._states(t, self.U) @ np.linalg.solve(-self.W.T, self.c)
 
     def _step(self, t: Array) -> Array:
         # (e^{Wt} - 1) W^{-1} U, where short times would cancel: integrate the augmented system.
         augmented = np.block([[self.W, self.U[:, None]], [np.zeros((1, self.c.size + 1))]])
-        whole = linalg.solve(-self.W.T, self.c) @ self.U
+        whole = np.linalg.solve(-self.W.T, self.c) @ self.U
         short = t < 1 / linalg.norm(self.W, 1)
         values = whole - self._tail(t)
         for i in np.flatnonzero(short):
@@ -1054,7 +1065,9 @@ class StateSpaceKernel(MemoryKernel):
 
     def _laplace(self, s: NDArray) -> NDArray:
         eye = np.eye(self.c.size)
-        return np.array([self.c @ linalg.solve(v * eye - self.W, self.U) for v in s], dtype=s.dtype)
+        return np.array(
+            [self.c @ np.linalg.solve(v * eye - self.W, self.U) for v in s], dtype=s.dtype
+        )
 
     def _breakpoints(self) -> Array:
         # Polynomial factors of a defective W delay the end: run twice as many e-foldings.
@@ -1081,6 +1094,14 @@ class KernelSum(MemoryKernel):
 
     parts: tuple[MemoryKernel, ...]
 
+    def __post_init__(self) -> None:
+        parts = tuple(self.parts)
+        if not parts or not all(isinstance(part, MemoryKernel) for part in parts):
+            raise ValueError(f"a sum needs one or more kernels; got {self.parts!r}")
+        if len({part.input_dim for part in parts}) > 1:
+            raise ValueError("the kernels of a sum need the same input_dim; stack([...]) makes one")
+        self._set(parts=parts)
+
     @property
     def input_dim(self) -> int:
         """Number d of input coordinates."""
@@ -1105,12 +1126,12 @@ class KernelSum(MemoryKernel):
 
     @cached_property
     def _groups(self) -> list:
-        """Exponentials and power laws are added within their family, where they may cancel."""
+        """Terms are added within their family where they may cancel; the parts stay as they are."""
         sums = [p for p in self.parts if isinstance(p, ExponentialSum)]
         laws = [p for p in self.parts if isinstance(p, PowerLaw)]
         rest = [p for p in self.parts if not isinstance(p, (ExponentialSum, PowerLaw))]
         merged = [reduce(add, sums)] if sums else []
-        return merged + ([_PowerLaws(laws)] if laws else []) + rest
+        return merged + ([_PowerLaws(laws)] if laws else []) + _collected(rest)
 
     def _evaluate(self, t: Array) -> tuple[Array, Array]:
         pairs = [part._evaluate(t) for part in self._groups]
@@ -1135,6 +1156,24 @@ class KernelSum(MemoryKernel):
         return KernelSum(tuple(part._scaled(factor) for part in self.parts))
 
 
+def _collected(kernels: list[MemoryKernel]) -> list[MemoryKernel]:
+    """Add up kernels that differ in the field in which they are linear, and in nothing else."""
+    kept: list[MemoryKernel] = []
+    for kernel in kernels:
+        name = kernel._linear
+        for k, other in enumerate(kept):
+            if type(other) is type(kernel) and all(
+                np.array_equal(getattr(other, f.name), getattr(kernel, f.name))
+                for f in fields(kernel)
+                if f.name != name
+            ):
+                kept[k] = replace(other, **{name: getattr(other, name) + getattr(kernel, name)})
+                break
+        else:
+            kept.append(kernel)
+    return kept
+
+
 @dataclass(frozen=True, eq=False)
 class StackedKernel(MemoryKernel):
     """A kernel with several inputs, one one-dimensional kernel for each; made by :func:`stack`.
@@ -1148,6 +1187,17 @@ class StackedKernel(MemoryKernel):
     """
 
     parts: tuple[MemoryKernel, ...]
+
+    def __post_init__(self) -> None:
+        parts = tuple(self.parts)
+        if len(parts) < 2 or not all(
+            isinstance(part, MemoryKernel) and part.input_dim == 1 for part in parts
+        ):
+            raise ValueError(
+                f"a stacked kernel needs two or more one-dimensional kernels; got {self.parts!r}. "
+                "Use stack([...])"
+            )
+        self._set(parts=parts)
 
     @property
     def input_dim(self) -> int:

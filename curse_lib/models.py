@@ -304,6 +304,10 @@ class _Network:
         for name, array in (("W", W), ("U", U), ("c", c)):
             object.__setattr__(self, name, frozen(array))
 
+    def __reduce__(self) -> tuple:
+        """Copies are built by the constructor, so that their arrays are read-only too."""
+        return type(self), (self.W, self.U, self.c)
+
     @property
     def width(self) -> int:
         """Number m of neurons."""

@@ -1,7 +1,9 @@
 """Exact cases of the memory kernels, their algebra, and the errors for wrong input."""
 
+import copy
 import dataclasses
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -211,3 +213,50 @@ def test_wrong_input_is_refused_with_the_reason(build, reason):
 def test_adding_a_number_is_no_kernel_algebra():
     with pytest.raises(TypeError):
         PowerLaw(1.0) + 1.0
+
+
+@pytest.mark.parametrize("rho", FAMILIES, ids=NAMES)
+def test_copies_are_as_frozen_as_their_original(rho):
+    t = np.linspace(0, 5, 11)
+    for twin in (pickle.loads(pickle.dumps(rho)), copy.deepcopy(rho)):
+        np.testing.assert_array_equal(twin(t), rho(t))
+        for field in dataclasses.fields(twin):
+            value = getattr(twin, field.name)
+            assert not isinstance(value, np.ndarray) or not value.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "rho", [FAMILIES[4], FAMILIES[5], FAMILIES[6], JORDAN, GaussianBump(4.0, 0.5)]
+)
+def test_nearly_equal_amplitudes_of_one_shape_keep_relative_accuracy(rho):
+    factor = 1 + 2**-40
+    difference = factor * rho - rho
+    assert len(difference.terms) == 2
+    t = np.array([0.1, 0.7, 1.6])
+    np.testing.assert_allclose(difference(t), 2**-40 * rho(t), rtol=1e-3, atol=0)
+    np.testing.assert_allclose(difference.tail(t), 2**-40 * rho.tail(t), rtol=1e-3, atol=0)
+
+
+def test_python_sum_and_numpy_scalars():
+    total = sum([PowerLaw(1.0), GaussianBump(3.0, 1.0)])
+    assert len(total.terms) == 2
+    assert (np.float64(2.0) * PowerLaw(1.0)).amplitude == 2.0
+    with pytest.raises(TypeError):
+        np.array([1.0, 2.0]) * PowerLaw(1.0)
+    with pytest.raises(TypeError):
+        1 + PowerLaw(1.0)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: KernelSum(()),
+        lambda: KernelSum((1, 2)),
+        lambda: KernelSum((PowerLaw(1.0), stack([PowerLaw(1.0), PowerLaw(2.0)]))),
+        lambda: StackedKernel((PowerLaw(1.0),)),
+        lambda: StackedKernel((PowerLaw(1.0), 1)),
+    ],
+)
+def test_sums_and_stacks_check_their_parts(build):
+    with pytest.raises(ValueError, match="kernel"):
+        build()
