@@ -106,9 +106,11 @@ def l1_norm(rho: MemoryKernel, full_output: bool = False) -> float | NormResult:
     Accuracy: about 1e-13 relative, which `full_output` confirms or corrects. Where a difference
     nearly cancels, the rounding in the values of its terms sets the limit. It is lifted for sums
     of exponential sums, power laws and Gaussian bumps, which are then evaluated in double-double
-    arithmetic (about 30 digits). For other families a distance of relative size r has a relative
-    error of about 1e-16/r. No warning is given then, since a convergence study goes down to the
-    rounding level on purpose; ask for `full_output` where digits matter.
+    arithmetic (about 30 digits), and for kernels of any family that differ in their amplitudes,
+    values or input weights alone. Other pairs, such as two Airy kernels of nearly equal delay, have
+    a relative error of about 1e-16/r at a distance of relative size r. No warning is given then,
+    since a convergence study goes down to the rounding level on purpose; ask for `full_output`
+    where digits matter.
 
     Cost: milliseconds; proportional to the number of oscillations for oscillating kernels.
 
