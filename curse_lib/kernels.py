@@ -645,7 +645,7 @@ class GaussianBump(MemoryKernel):
     delay : float
         Centre :math:`D \ge 0` (time).
     width : float
-        Standard deviation s > 0 (time).
+        Standard deviation s > 0 (time), at least 1e-14 D: lags must resolve it.
     mass : float
         Mass M over the whole line; the part on [0, inf) is :math:`M\,\Phi(D/s)`.
 
@@ -661,6 +661,12 @@ class GaussianBump(MemoryKernel):
         self._set(delay=number("delay", self.delay, nonnegative=True))
         self._set(width=number("width", self.width, positive=True))
         self._set(mass=number("mass", self.mass))
+        if self.width < 1e-14 * self.delay:
+            raise ValueError(
+                f"a bump of width {self.width} at delay {self.delay} is hardly wider than the "
+                "rounding of lags there, and its values would be noise. Use a width of at least "
+                "1e-14 times the delay"
+            )
 
     def _standard(self, t: Array) -> Array:
         with np.errstate(over="ignore"):

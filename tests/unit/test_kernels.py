@@ -184,6 +184,7 @@ def test_sampled_kernel_is_its_interpolant_and_tail():
         (lambda: ExponentialSum(["a"], [1.0]), "finite numbers"),
         (lambda: GaussianBump(-1.0, 1.0), "delay must be a non-negative"),
         (lambda: GaussianBump(1.0, 0.0), "width must be a positive"),
+        (lambda: GaussianBump(1.0, 1e-20), "hardly wider than the rounding of lags"),
         (lambda: AiryKernel(0.0, 1.0), "scale must be a positive"),
         (lambda: SampledKernel([0.0, 1.0], [1.0, np.nan]), "finite"),
         (lambda: SampledKernel([0.1, 1.0], [1.0, 1.0]), "strictly from 0"),
