@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
 from numbers import Real
@@ -26,13 +26,15 @@ from numpy.polynomial import Polynomial
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg, special
 
-from curse_lib._checks import frozen, number
+from curse_lib._checks import frozen, number, real_array
 
 __all__ = [
     "AiryKernel",
     "ExponentialSum",
+    "GammaKernel",
     "GaussianBump",
     "KernelSum",
+    "LegendreKernel",
     "MemoryKernel",
     "PowerLaw",
     "SampledKernel",
@@ -238,6 +240,9 @@ class MemoryKernel(ABC):
     #: The field in which the kernel is linear; where it has a second axis, that of the inputs.
     _linear = "amplitude"
 
+    #: Largest n with rho in C^n([0, inf)), as the kernel is built: -1 where it may jump.
+    _smoothness = math.inf
+
     def _scaled(self, factor: float) -> MemoryKernel:
         return replace(self, **{self._linear: factor * getattr(self, self._linear)})
 
@@ -312,9 +317,8 @@ class MemoryKernel(ABC):
     def laplace(self, s: ArrayLike) -> NDArray:
         r"""Laplace transform :math:`\int_0^\infty e^{-st} \rho(t)\,dt` for real or complex s.
 
-        Real s gives real values. Closed forms serve exponential sums, state-space and sampled
-        kernels and Gaussian bumps; power laws and Airy kernels are integrated to about 1e-13 of
-        the transform of the kernel's modulus.
+        Real s gives real values. Power laws and Airy kernels are integrated to about 1e-13 of the
+        transform of the kernel's modulus; all other families have closed forms.
 
         Raises
         ------
@@ -843,6 +847,318 @@ def _gauss(function, left: Array, right: Array) -> NDArray:
 
 
 @dataclass(frozen=True, eq=False)
+class GammaKernel(MemoryKernel):
+    r"""A delayed gamma density, the memory of a chain of leaky integrators behind a pure delay.
+
+    .. math:: \rho(t) = A\,(t-D)^p e^{-w(t-D)} \quad (t \ge D), \qquad \rho(t) = 0 \quad (t < D).
+
+    For D > 0 it is as smooth as p says and no smoother: it has p - 1 continuous derivatives, and
+    the next one jumps by :math:`p!\,A` at lag D. For D = 0 it is smooth on :math:`[0, \infty)`.
+
+    Parameters
+    ----------
+    delay : float
+        Delay :math:`D \ge 0` (time), at most 1e14/w: lags must resolve what follows it.
+    order : int
+        Power p, from 0 to 170 (171! is no double any more).
+    rate : float
+        Rate w > 0 (1/time).
+    amplitude : float
+        Amplitude A, in the unit of the kernel over time to the power p. The kernel peaks at lag
+        D + p/w; its mass is :math:`p!\,A/w^{p+1}`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter isn't in its range, or the mass (of this or of the unit amplitude) leaves
+        the range of doubles. ``derivative`` raises it for D > 0 and an order above p; at order p
+        its value at lag D is the limit from the right.
+
+    Notes
+    -----
+    Values have a relative error of about eps (1 + p + w (t-D)); tail and step response are
+    incomplete gamma functions, to about 1e-14 of the mass. Cost O(n) for n lags.
+
+    Source: the gamma memory of de Vries and Principe (Neural Networks 5, 1992, 565-576), which
+    has D = 0.
+
+    Used in: ``book/rates/smoothness-and-decay.ipynb``.
+    """
+
+    delay: float
+    order: int
+    rate: float
+    amplitude: float = 1.0
+
+    def __post_init__(self) -> None:
+        order = self.order
+        whole = isinstance(order, (int, np.integer)) and not isinstance(order, bool)
+        if not whole or not 0 <= order <= 170:
+            raise ValueError(
+                f"order must be a whole number from 0 to 170; got {order!r}. Beyond it p! leaves "
+                "the range of doubles; a narrow late bump is a GaussianBump(delay, width)"
+            )
+        self._set(delay=number("delay", self.delay, nonnegative=True), order=int(order))
+        self._set(rate=number("rate", self.rate, positive=True))
+        self._set(amplitude=number("amplitude", self.amplitude))
+        if self.rate * self.delay > 1e14:
+            raise ValueError(
+                f"a gamma kernel of rate {self.rate} at delay {self.delay} is hardly wider than "
+                "the rounding of lags there, and its values would be noise. Use a delay of at "
+                "most 1e14/rate"
+            )
+        if self._unit == 0 or not math.isfinite(self._unit * self.amplitude):
+            raise ValueError(
+                f"the mass p! A / w^(p+1) must be a double, for the unit amplitude too; got order "
+                f"{self.order}, rate {self.rate}, amplitude {self.amplitude}. Another unit of "
+                "time brings it into range"
+            )
+
+    @cached_property
+    def _unit(self) -> float:
+        """Mass for the unit amplitude, p! / w^(p+1)."""
+        return math.prod((j / self.rate for j in range(1, self.order + 1)), start=1 / self.rate)
+
+    @property
+    def _smoothness(self) -> float:
+        return self.order - 1 if self.delay > 0 else math.inf
+
+    @property
+    def _abscissa(self) -> float:
+        return -self.rate
+
+    def _since(self, t: Array) -> Array:
+        """Time since the delay, where it has passed: rounded once, so relatively accurate."""
+        # Beyond so many e-foldings nothing is left that a float could hold, whatever the order.
+        return np.clip(t - self.delay, 0.0, 1e4 * (1 + self.order) / self.rate)
+
+    def _rise_and_fall(self, x: Array, power: int) -> Array:
+        """x^power e^(-wx), by a base whose power stays in range."""
+        with np.errstate(under="ignore"):
+            if power == 0:
+                return np.exp(-self.rate * x)
+            return (x * np.exp(-self.rate * x / power)) ** power
+
+    def _evaluate(self, t: Array) -> tuple[Array, Array]:
+        x = self._since(t)
+        value = np.where(t >= self.delay, self.amplitude * self._rise_and_fall(x, self.order), 0.0)
+        # x, the products and exp are rounded; the power and the exponent amplify that.
+        return value, np.abs(value) * (1 + 0.5 * (self.order + self.rate * x))
+
+    def _tail(self, t: Array) -> Array:
+        share = special.gammaincc(self.order + 1, self.rate * self._since(t))
+        return self.amplitude * self._unit * share
+
+    def _step(self, t: Array) -> Array:
+        share = special.gammainc(self.order + 1, self.rate * self._since(t))
+        return self.amplitude * self._unit * share
+
+    def _derivative(self, t: Array, order: int) -> Array:
+        """By Rodrigues' formula: a Laguerre polynomial times a function of the same kind."""
+        p, w = self.order, self.rate
+        if self.delay > 0 and order > p:
+            raise ValueError(
+                f"a gamma kernel of order {p} at a delay > 0 has derivatives up to order {p} (the "
+                f"last one jumps at the delay); got order {order}. Give it a higher order"
+            )
+        low, x = min(p, order), self._since(t)
+        factor = self.amplitude * special.factorial(low) * (-w) ** (order - low)
+        shape = factor * self._rise_and_fall(x, p - low)
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = shape * special.eval_genlaguerre(low, abs(p - order), w * x)
+        return np.where((t >= self.delay) & (shape != 0), value, 0.0)
+
+    def _laplace(self, s: NDArray) -> NDArray:
+        value = self.amplitude * np.exp(-s * self.delay) / (s + self.rate)
+        for j in range(1, self.order + 1):
+            value = value * (j / (s + self.rate))
+        return value
+
+    def _breakpoints(self) -> Array:
+        if self.order == 0:
+            after = _relaxation_breakpoints(np.array([self.rate]))
+        else:
+            # A deviation is sqrt(p+1)/w; Chernoff's bound says where the tail falls below e^-60.
+            shape = self.order + 1
+            end = shape + math.sqrt(2 * _E_FOLDINGS * shape) + _E_FOLDINGS
+            after = np.linspace(0.0, end, math.ceil(end / (2 * math.sqrt(shape))) + 1) / self.rate
+        return np.unique(np.append(0.0, np.minimum(self.delay + after, 1e300)))
+
+
+@dataclass(frozen=True, eq=False)
+class LegendreKernel(MemoryKernel):
+    r"""A linear RNN with the rates b, 2b, ..., mb, written in shifted Legendre polynomials.
+
+    .. math:: \rho(t) = u \sum_{k=0}^{m-1} c_k P_k(2u-1), \qquad u = e^{-bt}.
+
+    It is an :class:`ExponentialSum` (see :meth:`expanded`), but its amplitudes there alternate and
+    grow up to like :math:`5.8^m`, so that beyond m = 20 or so, once rounded, they no longer hold
+    the kernel. The coefficients :math:`c_k` do, for any m.
+
+    Parameters
+    ----------
+    coefficients : array_like, shape (m,) or (m, d)
+        Coefficients :math:`c_k` in the unit of the kernel, m >= 1, d >= 1. An (m, 1) array counts
+        as (m,).
+    rate : float
+        Slowest rate b > 0 (1/time).
+
+    Raises
+    ------
+    ValueError
+        If the coefficients aren't finite real numbers of such a shape, or the rate isn't positive.
+
+    Notes
+    -----
+    Values have an error of at most 4 eps :math:`u \sum_k |c_k| (1 + k/8 + bt/8)`, usually a tenth
+    of it, tail and step response about eps/b times :math:`\sum_k |c_k|` times u and 1 - u. Each
+    derivative multiplies the coefficients, and with them the error, by up to :math:`b m^2`. Cost
+    O(n m) for n lags.
+
+    Source: the networks in the proof of Theorem 3.1 of Li, Han, E and Li (ICLR 2021), as restated
+    in later work: with :math:`u = e^{-bt}` kernels become polynomials on (0, 1].
+
+    Used in: ``tests/reference/test_kernels.py``.
+    """
+
+    coefficients: NDArray
+    rate: float
+    _linear = "coefficients"
+
+    def __post_init__(self) -> None:
+        coefficients = real_array("coefficients", self.coefficients)
+        if coefficients.ndim not in (1, 2) or coefficients.size == 0:
+            raise ValueError(
+                "coefficients must have shape (m,) or (m, d) with m >= 1 and d >= 1; got "
+                f"{coefficients.shape}"
+            )
+        if coefficients.ndim == 2 and coefficients.shape[1] == 1:
+            coefficients = coefficients[:, 0]
+        self._set(coefficients=coefficients, rate=number("rate", self.rate, positive=True))
+
+    @property
+    def width(self) -> int:
+        """Number m of neurons."""
+        return len(self.coefficients)
+
+    @property
+    def rates(self) -> Array:
+        """The rates b, 2b, ..., mb (1/time), shape (m,)."""
+        return self.rate * np.arange(1, self.width + 1)
+
+    def expanded(self) -> ExponentialSum:
+        r"""The same kernel as an exponential sum of width m.
+
+        .. math:: a_j = \sum_{k=j-1}^{m-1} (-1)^{k-j+1} \binom{k}{j-1}\binom{k+j-1}{j-1}\,c_k
+
+        Returns
+        -------
+        ExponentialSum
+            Amplitudes from exact integer arithmetic, each rounded once. Their rounding alone
+            changes the kernel by up to eps :math:`\sum_j |a_j|`, which beyond m = 20 or so may
+            exceed the kernel itself.
+
+        Raises
+        ------
+        ValueError
+            If an amplitude leaves the range of doubles (m of about 400).
+        """
+        columns = []
+        for part in self.components:
+            ratios = [c.as_integer_ratio() for c in part.coefficients.tolist()]
+            scale = max(bottom for _, bottom in ratios)  # powers of two
+            sums = [0] * self.width
+            for k, (top, bottom) in enumerate(ratios):
+                term = (-1) ** k * top * (scale // bottom)
+                for i in range(k + 1):
+                    sums[i] += term
+                    term = -term * (k - i) * (k + i + 1) // (i + 1) ** 2
+            try:
+                columns.append([total / scale for total in sums])
+            except OverflowError:
+                raise ValueError(
+                    f"at width {self.width} an amplitude of the exponential sum is beyond the "
+                    "largest double. Work with the LegendreKernel itself, or with a narrower one"
+                ) from None
+        return ExponentialSum(np.array(columns).T, self.rates)
+
+    @property
+    def _abscissa(self) -> float:
+        return -self.rate
+
+    def _expand(self, t: Array, what: int, coefficients: Array) -> Array:
+        """The sum of c_k P_k(2u-1) (`what` 0), of their integrals from 0 to u (1) or u to 1 (2)."""
+        x = self._e_foldings(t)
+        with np.errstate(under="ignore"):
+            basis = _shifted_legendre(np.exp(-x), -np.expm1(-x), self.width)
+            total, carry = np.zeros((2, t.size))
+            for c, triple in zip(coefficients, basis, strict=True):
+                # Compensated (two-sum), or the many small last terms would each cost half an ulp.
+                term = c * triple[what]
+                new = total + term
+                part = new - total
+                carry += (total - (new - part)) + (term - part)
+                total = new
+            return total + carry
+
+    def _e_foldings(self, t: Array) -> Array:
+        with np.errstate(over="ignore"):
+            return np.minimum(self.rate * t, 800.0)  # e^-800 is no double
+
+    def _evaluate(self, t: Array) -> tuple[Array, Array]:
+        x = self._e_foldings(t)
+        u = np.exp(-x)
+        value = u * self._expand(t, 0, self.coefficients)
+        size = np.abs(self.coefficients) @ (1 + np.arange(self.width) / 8)
+        return value, u * size + np.abs(value) * x / 8
+
+    def _tail(self, t: Array) -> Array:
+        return self._expand(t, 1, self.coefficients) / self.rate
+
+    def _step(self, t: Array) -> Array:
+        return self._expand(t, 2, self.coefficients) / self.rate
+
+    def _derivative(self, t: Array, order: int) -> Array:
+        coefficients, degree = self.coefficients, np.arange(self.width)
+        for _ in range(order):
+            # d/dt (u P) = -b u (P + u P'), and u P_k' = k P_k + sum over j < k of (2j+1) P_j.
+            above = np.append(np.cumsum(coefficients[:0:-1])[::-1], 0.0)
+            coefficients = -self.rate * ((1 + degree) * coefficients + (2 * degree + 1) * above)
+        return np.exp(-self._e_foldings(t)) * self._expand(t, 0, coefficients)
+
+    def _laplace(self, s: NDArray) -> NDArray:
+        term, total = 1 / (s + self.rate), 0.0
+        for k, c in enumerate(self.coefficients):
+            total = total + c * term
+            term = term * (s - k * self.rate) / (s + (k + 2) * self.rate)
+        return total
+
+    def _breakpoints(self) -> Array:
+        # With u = cos^2 of an angle, the polynomial turns evenly: 3 radians a panel.
+        angles = np.pi / 2 * np.arange(self.width + 1) / (self.width + 1)
+        points = -np.log1p(-(np.sin(angles) ** 2))
+        decay = points[-1] + 2.0 ** np.arange(1, 7) - 1
+        return np.unique(np.minimum(np.append(points, decay) / self.rate, 1e300))
+
+
+def _shifted_legendre(u: Array, v: Array, count: int) -> Iterator[tuple[Array, Array, Array]]:
+    """Yield P_k(2u-1) and its integrals from 0 to u and from u to 1, k < count; v = 1 - u.
+
+    The recurrence runs on the differences of successive polynomials, from the end of [0, 1] that
+    is nearer. So the values keep the accuracy of u and v, and the integrals, themselves
+    differences, are accurate relative to their size.
+    """
+    left = u <= v
+    distance, sign = np.where(left, u, v), np.where(left, -1.0, 1.0)
+    value, rise, turn = np.ones_like(u), np.zeros_like(u), np.ones_like(u)
+    for k in range(count):
+        new = (k * rise - (4 * k + 2) * distance * value) / (k + 1)
+        integral = sign * turn * (new + rise) / (4 * k + 2)
+        yield turn * value, integral if k else u, -integral if k else v
+        value, rise, turn = value + new, new, turn * sign
+
+
+@dataclass(frozen=True, eq=False)
 class SampledKernel(MemoryKernel):
     r"""A kernel known by samples: their piecewise-linear interpolant, then a declared tail.
 
@@ -893,6 +1209,10 @@ class SampledKernel(MemoryKernel):
         if self.tail_rate is not None:
             self._set(tail_rate=number("tail_rate", self.tail_rate, positive=True))
         self._set(times=times, values=values)
+
+    @property
+    def _smoothness(self) -> int:
+        return 0 if self.tail_rate is not None or not self.values[-1].any() else -1
 
     @property
     def _abscissa(self) -> float:
@@ -1127,6 +1447,10 @@ class KernelSum(MemoryKernel):
         return tuple(KernelSum(column) for column in columns)
 
     @property
+    def _smoothness(self) -> float:
+        return min(part._smoothness for part in self.parts)
+
+    @property
     def _abscissa(self) -> float:
         return max(part._abscissa for part in self.parts)
 
@@ -1170,8 +1494,9 @@ def _collected(kernels: list[MemoryKernel]) -> list[MemoryKernel]:
         for k, other in enumerate(kept):
             if type(other) is type(kernel) and all(
                 np.array_equal(getattr(other, f.name), getattr(kernel, f.name))
-                for f in fields(kernel)
                 if f.name != name
+                else np.shape(getattr(other, name)) == np.shape(getattr(kernel, name))
+                for f in fields(kernel)
             ):
                 kept[k] = replace(other, **{name: getattr(other, name) + getattr(kernel, name)})
                 break
@@ -1214,6 +1539,10 @@ class StackedKernel(MemoryKernel):
     def components(self) -> tuple[MemoryKernel, ...]:
         """The one-dimensional kernels."""
         return self.parts
+
+    @property
+    def _smoothness(self) -> float:
+        return min(part._smoothness for part in self.parts)
 
     def _never(self, *_) -> NDArray:
         raise NotImplementedError("a stacked kernel works through its components")

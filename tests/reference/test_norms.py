@@ -15,7 +15,9 @@ import pytest
 from curse_lib.kernels import (
     AiryKernel,
     ExponentialSum,
+    GammaKernel,
     GaussianBump,
+    LegendreKernel,
     PowerLaw,
     SampledKernel,
     StateSpaceKernel,
@@ -70,6 +72,30 @@ def value_and_tail(kernel):
                     a / c * (mp.mpf(1) / 3 - mp.airyai(c * (t - d), derivative=-1))
                 )
             )
+        elif isinstance(term, GammaKernel):
+            d, w, a, p = mp.mpf(term.delay), mp.mpf(term.rate), mp.mpf(term.amplitude), term.order
+            values.append(
+                lambda t, d=d, w=w, a=a, p=p: (
+                    a * (t - d) ** p * mp.exp(-w * (t - d)) if t >= d else mp.mpf(0)
+                )
+            )
+            tails.append(
+                lambda t, d=d, w=w, a=a, p=p: (
+                    a * mp.gammainc(p + 1, w * max(t - d, 0)) / w ** (p + 1)
+                )
+            )
+        elif isinstance(term, LegendreKernel):
+            c, b = [mp.mpf(float(x)) for x in term.coefficients], mp.mpf(term.rate)
+            a = [
+                mp.fsum(
+                    (-1) ** (k - i) * mp.binomial(k, i) * mp.binomial(k + i, i) * c[k]
+                    for k in range(i, len(c))
+                )
+                for i in range(len(c))
+            ]
+            pairs = [(x, (i + 1) * b) for i, x in enumerate(a)]
+            values.append(lambda t, p=pairs: mp.fsum(a * mp.exp(-w * t) for a, w in p))
+            tails.append(lambda t, p=pairs: mp.fsum(a / w * mp.exp(-w * t) for a, w in p))
         else:
             raise NotImplementedError(type(term))
     return (lambda t: mp.fsum(f(t) for f in values)), (lambda t: mp.fsum(f(t) for f in tails))
@@ -225,6 +251,54 @@ def test_airy(scale, delay):
     check(l2_norm(AiryKernel(scale, delay), full_output=True), exact)
 
 
+@pytest.mark.parametrize("order", [0, 1, 2, 5, 40, 170])
+@pytest.mark.parametrize("delay, rate", [(0.0, 10.0), (1.3, 4.0), (1e6, 20.0)])
+def test_gamma_kernel(delay, order, rate):
+    rho, w = GammaKernel(delay, order, rate, -1.5), mp.mpf(rate)
+    exact = mp.mpf(1.5) * mp.factorial(order) / w ** (order + 1)
+    check(l1_norm(rho, full_output=True), exact, 1e-12)
+    exact = mp.mpf(1.5) * mp.sqrt(mp.factorial(2 * order) / (2 * w) ** (2 * order + 1))
+    check(l2_norm(rho, full_output=True), exact, 1e-12)
+
+
+@pytest.mark.parametrize("delay", [0.7, 3.0, 1e4])
+def test_two_jumps_close_together(delay):
+    """1/w e^{-wt} twice, the second later by h: 2 (1 - e^{-wh})/w."""
+    later, w = delay + 2.0**-20, mp.mpf(3)
+    result = l1_distance(GammaKernel(delay, 0, 3.0), GammaKernel(later, 0, 3.0), full_output=True)
+    check(result, -2 * mp.expm1(-w * (mp.mpf(later) - mp.mpf(delay))) / w, 1e-8)
+
+
+@pytest.mark.parametrize("decay", [0, 2, 4])
+@pytest.mark.parametrize("width", [1, 2, 7, 30, 64, 200])
+def test_l2_norm_of_a_legendre_kernel(width, decay):
+    """u = (1 + x)/2 couples each coefficient with its neighbour only."""
+    draws = np.random.default_rng(3).standard_normal(width)
+    rho = LegendreKernel(draws / (1.0 + np.arange(width)) ** decay, 0.4)
+    c = [mp.mpf(float(x)) for x in rho.coefficients]
+    own = mp.fsum(a**2 / (4 * k + 2) for k, a in enumerate(c))
+    next_to = mp.fsum(
+        a * b * mp.mpf(k + 1) / ((2 * k + 1) * (2 * k + 3))
+        for k, (a, b) in enumerate(itertools.pairwise(c))
+    )
+    check(l2_norm(rho, full_output=True), mp.sqrt((own + next_to) / mp.mpf(0.4)), 1e-11)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 9, 40, 150])
+def test_l1_norm_of_one_legendre_polynomial(degree):
+    """The integral of |P_n(2u-1)| between its zeros; a primitive is (P_(n+1) - P_(n-1))/(2n+1)."""
+    rho = LegendreKernel(np.eye(degree + 1)[degree], 0.25)
+    nodes = np.polynomial.legendre.leggauss(degree)[0] if degree else []  # an error e costs e^2
+    ends = [mp.mpf(-1), *(mp.mpf(float(x)) for x in nodes), mp.mpf(1)]
+
+    def primitive(x):
+        return (mp.legendre(degree + 1, x) - mp.legendre(degree - 1, x)) / (2 * degree + 1)
+
+    areas = [abs(primitive(b) - primitive(a)) for a, b in itertools.pairwise(ends)]
+    exact = mp.fsum(areas) / 2 if degree else mp.mpf(1)
+    check(l1_norm(rho, full_output=True), exact / mp.mpf(0.25), 5e-12)
+
+
 def test_sampled_kernel_in_rational_arithmetic():
     rng = np.random.default_rng(5)
     times = np.append(0.0, np.cumsum(rng.exponential(size=300)))
@@ -351,6 +425,21 @@ DIFFERENCES = {
         PowerLaw(0.5),
         oscillation(1.0, 0.2, 2.0),
         np.linspace(0, 60, 900),
+    ),
+    "gamma kernel and the networks of width 12": (
+        ExponentialSum([1.0], [1.0]) + GammaKernel(1.0, 2, 2.0, 2.0),
+        LegendreKernel(np.cos(np.arange(12)) / (1.0 + np.arange(12)) ** 2, 0.3),
+        np.linspace(0, 60, 3001),
+    ),
+    "jump and Legendre kernel": (
+        GammaKernel(0.9, 0, 1.0, -1.0),
+        LegendreKernel([0.2, -0.4, 0.6], 0.5),
+        np.append(np.linspace(0, 60, 2000), [np.nextafter(0.9, 0), 0.9]),
+    ),
+    "Legendre kernels of widths 5 and 9": (
+        LegendreKernel(1 / (1.0 + np.arange(5)) ** 2, 0.3),
+        LegendreKernel(1 / (1.0 + np.arange(9)) ** 2, 0.3),
+        np.linspace(0, 120, 6000),
     ),
     "power law, bump, exponential": (
         PowerLaw(0.3) + GaussianBump(50.0, 2.0, -3.0),

@@ -11,8 +11,10 @@ import pytest
 from curse_lib import (
     AiryKernel,
     ExponentialSum,
+    GammaKernel,
     GaussianBump,
     KernelSum,
+    LegendreKernel,
     PowerLaw,
     SampledKernel,
     StackedKernel,
@@ -30,6 +32,9 @@ FAMILIES = [
     SampledKernel([0, 1, 2, 4], [1, -1, 0.5, 0.2], tail_rate=0.7),
     SampledKernel([0, 0.5, 2], [1, -1, 0.5]),
     JORDAN,
+    GammaKernel(2.0, 3, 1.5, -0.5),
+    GammaKernel(0.0, 2, 0.5),
+    LegendreKernel([1.0, -0.5, 0.25, 0.5], 0.7),
     ExponentialSum([1.0], [1.0]) + GaussianBump(20.0, 0.5) - PowerLaw(1.5),
 ]
 NAMES = [f"{i}-{type(kernel).__name__}" for i, kernel in enumerate(FAMILIES)]
@@ -168,6 +173,59 @@ def test_sampled_kernel_is_its_interpolant_and_tail():
     assert cut(1.0 + 1e-12) == cut.tail(1.0) == 0.0
 
 
+def test_gamma_kernel_jumps_at_its_delay_and_nowhere_before():
+    jump, kink = GammaKernel(2.0, 0, 0.5, 3.0), GammaKernel(2.0, 2, 0.5, 3.0)
+    before = np.nextafter(2.0, 0.0)
+    assert jump(before) == 0.0 and jump(2.0) == 3.0
+    assert jump.tail(0.0) == jump.tail(2.0) == 6.0
+    assert jump.step_response(2.0) == 0.0
+    np.testing.assert_array_equal(kink.derivative([before, 2.0], 1), [0.0, 0.0])
+    np.testing.assert_array_equal(kink.derivative([before, 2.0], 2), [0.0, 6.0])
+    assert GammaKernel(0.0, 0, 0.5).derivative(1.0, 3) == pytest.approx(-(0.5**3) * math.exp(-0.5))
+    for rho in (jump, kink, GammaKernel(0.3, 170, 40.0)):
+        points = rho._breakpoints()
+        assert points[0] == 0 and rho.delay in points and (np.diff(points) > 0).all()
+        assert 0 < rho.tail(points[-1]) / rho.tail(0.0) < 1e-25
+
+
+def test_smoothness_is_that_of_the_roughest_part():
+    rough, smooth = GammaKernel(1.0, 3, 2.0), GammaKernel(0.0, 0, 2.0)
+    assert rough._smoothness == 2 and smooth._smoothness == math.inf
+    assert GammaKernel(1.0, 0, 2.0)._smoothness == -1
+    assert (smooth + rough + PowerLaw(1.0))._smoothness == 2
+    assert stack([PowerLaw(1.0), rough])._smoothness == 2
+    assert stack([PowerLaw(1.0), JORDAN])._smoothness == math.inf
+    assert SampledKernel([0.0, 1.0], [1.0, 0.5], tail_rate=1.0)._smoothness == 0
+    assert SampledKernel([0.0, 1.0], [1.0, 0.0])._smoothness == 0
+    assert SampledKernel([0.0, 1.0], [1.0, 0.5])._smoothness == -1
+
+
+def test_legendre_kernel_of_low_width():
+    t = np.linspace(0.0, 9.0, 19)
+    leak = LegendreKernel([1.0], 0.4)
+    np.testing.assert_allclose(leak(t), np.exp(-0.4 * t), rtol=1e-15)
+    np.testing.assert_allclose(leak.derivative(t, 3), -(0.4**3) * np.exp(-0.4 * t), rtol=1e-14)
+    three = LegendreKernel([[2.0, 0.0], [-1.0, 0.0], [0.5, 1.0]], 0.25)
+    assert (three.width, three.input_dim) == (3, 2)
+    np.testing.assert_array_equal(three.rates, [0.25, 0.5, 0.75])
+    # 2 - (2u - 1) + (6u^2 - 6u + 1)/2, times u.
+    expected = ExponentialSum([[3.5, 1.0], [-5.0, -6.0], [3.0, 6.0]], [0.25, 0.5, 0.75])
+    np.testing.assert_array_equal(three.expanded().amplitudes, expected.amplitudes)
+    np.testing.assert_array_equal(three.expanded().rates, expected.rates)
+    np.testing.assert_allclose(three(t), expected(t), atol=1e-15)
+    assert LegendreKernel([[1.0], [2.0]], 1.0).coefficients.shape == (2,)
+    assert LegendreKernel([[1.0], [2.0]], 1.0).expanded().amplitudes.shape == (2,)
+
+
+def test_legendre_kernels_of_different_width_add():
+    """Only coefficients of one shape may be added up inside a sum."""
+    short, long = LegendreKernel([2.0], 0.5), LegendreKernel([1.0, -1.0, 3.0], 0.5)
+    t = np.linspace(0.0, 5.0, 11)
+    np.testing.assert_allclose((short + long)(t), short(t) + long(t), rtol=1e-15, atol=1e-15)
+    np.testing.assert_allclose((long - short).tail(t), long.tail(t) - short.tail(t), atol=1e-15)
+    assert len((short + long).terms) == 2
+
+
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
@@ -193,6 +251,25 @@ def test_sampled_kernel_is_its_interpolant_and_tail():
         (lambda: SampledKernel([0.0, 1.0], [1.0, 1.0]).derivative(0.5, 2), "piecewise linear"),
         (lambda: StateSpaceKernel([[0.3]], [1.0], [1.0]), "real part 0.3"),
         (lambda: StateSpaceKernel([[-1.0]], [1.0, 1.0], [1.0]), "shapes"),
+        (lambda: GammaKernel(-1.0, 1, 1.0), "delay must be a non-negative"),
+        (lambda: GammaKernel(1.0, 1.5, 1.0), "whole number from 0 to 170; got 1.5"),
+        (lambda: GammaKernel(1.0, True, 1.0), "whole number from 0 to 170; got True"),
+        (lambda: GammaKernel(1.0, -1, 1.0), "whole number from 0 to 170; got -1"),
+        (lambda: GammaKernel(1.0, 171, 1.0), "whole number from 0 to 170; got 171"),
+        (lambda: GammaKernel(1.0, 1, 0.0), "rate must be a positive"),
+        (lambda: GammaKernel(1e15, 1, 1.0), "hardly wider than the rounding of lags"),
+        (lambda: GammaKernel(0.0, 170, 0.1), "mass .* must be a double"),
+        (lambda: GammaKernel(0.0, 100, 1e6), "mass .* must be a double"),
+        (lambda: GammaKernel(0.0, 0, 1e-10, 1e300), "mass .* must be a double"),
+        (lambda: GammaKernel(1.0, 2, 1.0).derivative(0.5, 3), "up to order 2 .* got order 3"),
+        (lambda: GammaKernel(1.0, 2, 1.5).laplace(-1.5), "real part > -1.5"),
+        (lambda: LegendreKernel([], 1.0), r"m >= 1 and d >= 1; got \(0,\)"),
+        (lambda: LegendreKernel(np.ones((2, 2, 2)), 1.0), r"got \(2, 2, 2\)"),
+        (lambda: LegendreKernel([1.0, np.nan], 1.0), "coefficients must be finite; got nan"),
+        (lambda: LegendreKernel([1j], 1.0), "coefficients must hold real numbers"),
+        (lambda: LegendreKernel([1.0], -1.0), "rate must be a positive"),
+        (lambda: LegendreKernel([1.0], 2.0).laplace(-2.0), "real part > -2"),
+        (lambda: LegendreKernel(np.ones(500), 1.0).expanded(), "beyond the largest double"),
         (lambda: PowerLaw(1.0)(-0.5), "lags must be >= 0; got -0.5"),
         (lambda: PowerLaw(1.0)([np.nan]), "lags must be >= 0; got nan"),
         (lambda: PowerLaw(1.0)(1j), "lags must be real"),
@@ -227,13 +304,14 @@ def test_copies_are_as_frozen_as_their_original(rho):
 
 
 @pytest.mark.parametrize(
-    "rho", [FAMILIES[4], FAMILIES[5], FAMILIES[6], JORDAN, GaussianBump(4.0, 0.5)]
+    "rho",
+    [FAMILIES[4], FAMILIES[5], FAMILIES[6], JORDAN, *FAMILIES[8:11], GaussianBump(4.0, 0.5)],
 )
 def test_nearly_equal_amplitudes_of_one_shape_keep_relative_accuracy(rho):
     factor = 1 + 2**-40
     difference = factor * rho - rho
     assert len(difference.terms) == 2
-    t = np.array([0.1, 0.7, 1.6])
+    t = np.array([0.1, 0.7, 2.3])
     np.testing.assert_allclose(difference(t), 2**-40 * rho(t), rtol=1e-3, atol=0)
     np.testing.assert_allclose(difference.tail(t), 2**-40 * rho.tail(t), rtol=1e-3, atol=0)
 
