@@ -25,6 +25,7 @@ LAYERS = (
     "functionals",
     "identification",
     "hankel",
+    "certificates",
     "approximation",
     "loss",
     "flow",
