@@ -1,5 +1,15 @@
 """Support library of *The Curse of Memory*: memory kernels, linear RNNs and what they can hold."""
 
+from curse_lib.approximation import (
+    Approximation,
+    JacksonBound,
+    approximate,
+    decay_constants,
+    jackson_bound,
+)
+from curse_lib.certificates import (
+    certified_l1_distance,
+)
 from curse_lib.figures import (
     COLOURS,
     Slider,
@@ -33,8 +43,10 @@ from curse_lib.identification import (
 from curse_lib.kernels import (
     AiryKernel,
     ExponentialSum,
+    GammaKernel,
     GaussianBump,
     KernelSum,
+    LegendreKernel,
     MemoryKernel,
     PowerLaw,
     SampledKernel,
@@ -64,6 +76,7 @@ from curse_lib.norms import (
 
 __all__ = [
     "AiryKernel",
+    "Approximation",
     "CLAIM_MIME",
     "COLOURS",
     "Claim",
@@ -71,8 +84,11 @@ __all__ = [
     "Clocked",
     "ExponentialSum",
     "FuturePeek",
+    "GammaKernel",
     "GaussianBump",
+    "JacksonBound",
     "KernelSum",
+    "LegendreKernel",
     "LinearFunctional",
     "LinearRNN",
     "MeasuredKernel",
@@ -88,10 +104,14 @@ __all__ = [
     "StateSpaceKernel",
     "TanhRNN",
     "VERDICTS",
+    "approximate",
+    "certified_l1_distance",
     "claim",
+    "decay_constants",
     "direct_label",
     "discretise",
     "fit_exponential_sum",
+    "jackson_bound",
     "l1_distance",
     "l1_norm",
     "l2_distance",
