@@ -119,11 +119,11 @@ def certified_l1_distance(rho: MemoryKernel, other: MemoryKernel) -> float:
     added up in it, so elementary and special functions are as accurate as their libraries say. By
     the argument for E the root mean square of these errors counts. Nodes are rounded too, which
     the slope of p corrects. A factor 1 + 1e-10 covers the arithmetic that follows. As in
-    :func:`~curse_lib.norms.l1_distance`, sums of exponentials, power laws and bumps that nearly
+    :func:`l1_distance`, sums of exponentials, power laws and bumps that nearly
     cancel are evaluated again in double-double arithmetic.
 
     Accuracy: at most a few parts in a thousand above the distance, down to where rounding counts,
-    some 1e-14 of the terms. Cost: about that of :func:`~curse_lib.norms.l1_distance`.
+    some 1e-14 of the terms. Cost: about that of :func:`l1_distance`.
 
     Used in: ``book/universality/every-functional-is-a-network.ipynb``.
     """
