@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property, lru_cache
+from operator import itemgetter, mul
 
 import numpy as np
 from numpy.polynomial import Polynomial, legendre
@@ -80,6 +82,12 @@ class Approximation:
     kernel: LegendreKernel | ExponentialSum
     method: str
     theorem_bound: float | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"Approximation(method={self.method!r}, width={self.width}, "
+            f"input_dim={self.target.input_dim}, target={type(self.target).__name__})"
+        )
 
     @property
     def width(self) -> int:
@@ -196,12 +204,17 @@ class Approximation:
             c = self.kernel.coefficients.T / (2 * k + 1)
             c = (k + 1) * (c + np.append(c[..., 1:], 0 * c[..., :1], axis=-1))
             return (c / np.sqrt(2 * self.rates)).T
-        rates = self.rates
-        columns, product = [], np.ones_like(rates)
-        for rate in rates:
-            columns.append(np.sqrt(2 * rate) / (rates + rate) * product)
-            product = product * (rates - rate) / (rates + rate)
-        return np.array(columns) @ self.kernel.amplitudes
+        # Products of a nearly parallel basis cancel: exact sums, rounded once.
+        rates = [Fraction(rate) for rate in self.rates.tolist()]
+        columns = self.kernel.amplitudes.reshape(self.width, -1).T.tolist()
+        columns = [[Fraction(a) for a in column] for column in columns]
+        rows, passed = [], [Fraction(1)] * self.width
+        for own in rates:
+            shares = [p / (rate + own) for p, rate in zip(passed, rates, strict=True)]
+            exact = [sum(map(mul, shares, column)) for column in columns]
+            rows.append([math.sqrt(2 * own) * float(value) for value in exact])
+            passed = [share * (rate - own) for share, rate in zip(shares, rates, strict=True)]
+        return np.array(rows)
 
 
 # --------------------------------------------------------------------------- Theorem 3.2
@@ -220,7 +233,8 @@ class JacksonBound:
     constant : float
         The constant :math:`C = C(\alpha, m)`.
     seminorm : float
-        A sharper bound from the kernel itself, between the error and `value`; infinite for
+        A bound from the kernel itself: at least the error, and at most the term :math:`k = \alpha`
+        of the bound, which is `value` unless m is close to :math:`\alpha`; infinite for
         :math:`m < \alpha`.
 
     Used in: ``jackson_bound``.
@@ -272,11 +286,13 @@ def decay_constants(kernel: MemoryKernel, alpha: int, beta: float) -> float:
     Used in: ``book/rates/smoothness-and-decay.ipynb``.
     """
     alpha, beta = _hypotheses(kernel, alpha, beta)
-    return max(
-        _supremum(lambda t, k=k, g=weighted: g(t, k) / beta ** (k + 1), points)
-        for weighted, points in _weighted(kernel, alpha, beta)
-        for k in range(alpha + 1)
-    )
+    with np.errstate(all="ignore"):
+        gamma = max(
+            _supremum(lambda t, k=k, g=weighted: g(t, k) / np.power(beta, k + 1.0), points)
+            for weighted, points in _weighted(kernel, beta)
+            for k in range(alpha + 1)
+        )
+    return _finite("gamma", gamma, alpha, beta)
 
 
 def jackson_bound(
@@ -330,7 +346,8 @@ def jackson_bound(
     `seminorm` is the right-hand side's root, divided by b, for :math:`k = \alpha`, with the
     integral computed instead of bounded, summed over the inputs.
 
-    Source: Theorem 3.2 of Li, Han, E and Li (ICLR 2021) with a constant of our own.
+    Source: Theorem 3.2 of Li, Han, E and Li (ICLR 2021), as restated in later work, with a constant
+    of our own.
 
     Used in: ``book/rates/smoothness-and-decay.ipynb``.
     """
@@ -338,14 +355,25 @@ def jackson_bound(
     width = _count("width", width)
     gamma = decay_constants(kernel, alpha, beta)
     constant = min(_constant(alpha, width, k) for k in range(min(alpha, width) + 1))
-    value = kernel.input_dim * gamma * constant
+    value = _finite("the bound", kernel.input_dim * gamma * constant, alpha, beta)
     if not full_output:
         return value
     seminorm = math.inf
     if width >= alpha:
         shrink = math.exp(0.5 * (math.lgamma(width - alpha + 1) - math.lgamma(width + alpha + 1)))
-        seminorm = shrink * sum(_seminorms(kernel, alpha, beta)) * (alpha + 1) / beta
+        with np.errstate(all="ignore"):
+            seminorm = shrink * sum(_seminorms(kernel, alpha, beta)) * (alpha + 1) / beta
+        seminorm = _finite("the seminorm", seminorm, alpha, beta)
     return JacksonBound(value, gamma, constant, seminorm)
+
+
+def _finite(name: str, value: float, alpha: int, beta: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(
+            f"{name} leaves the range of doubles for alpha = {alpha}, beta = {beta:.6g}; use a "
+            "smaller alpha, or a beta nearer to the kernel's slowest rate"
+        )
+    return value
 
 
 def _constant(alpha: int, width: int, k: int) -> float:
@@ -367,7 +395,7 @@ def _seminorms(kernel: MemoryKernel, alpha: int, beta: float) -> list[float]:
     for j in range(1, alpha + 1):
         product *= Polynomial([j, 1 / b])
     roots = []
-    for weighted, points in _weighted(kernel, alpha, 0.5 * beta):
+    for weighted, points in _weighted(kernel, 0.5 * beta):
         points = np.unique(np.append(points, _spread(b, 1, alpha + 1)))
         t, weights = _rule(points)
         value = sum(c * weighted(t, k) for k, c in enumerate(product.coef))
@@ -409,7 +437,7 @@ def _decay(term: MemoryKernel) -> float:
 
 
 def _weighted(
-    kernel: MemoryKernel, order: int, beta: float
+    kernel: MemoryKernel, beta: float
 ) -> list[tuple[Callable[[Array, int], Array], Array]]:
     r"""For each input :math:`(t, k) \mapsto e^{\beta t} \rho^{(k)}(t)`, and panels."""
     result = []
@@ -536,10 +564,11 @@ def approximate(
     the L1 error on Gauss-Legendre panels. A search for a tolerance doubles the width and then
     bisects, so "narrowest" means that the width below failed; minima over rates are local.
 
-    Cost: "jackson" milliseconds; "uniform" tens of milliseconds, "geometric" up to a second or two
-    at width 30; a search for a tolerance takes some ten of these.
+    Cost: "jackson" milliseconds; "uniform" tens of milliseconds, "geometric" a second or so at
+    width 30, and more for kernels of very many oscillations; a search for a tolerance takes some
+    ten of these.
 
-    Source: Theorems 3.1 and 3.2 of Li, Han, E and Li (ICLR 2021).
+    Source: Theorems 3.1 and 3.2 of Li, Han, E and Li (ICLR 2021), as restated in later work.
 
     Used in: ``book/universality/every-functional-is-a-network.ipynb``.
     """
@@ -564,13 +593,14 @@ def approximate(
         alpha, beta = _hypotheses(rho, alpha, beta)
 
     def build(kind: str) -> Callable[[int], Approximation]:
+        """A search of its own: one that is warm from other widths may end elsewhere."""
         if kind == "jackson":
             return lambda m: _jackson(rho, m, alpha, beta)
         search = _Uniform(rho) if kind == "uniform" else _Geometric(rho)
         return lru_cache(lambda m: Approximation(rho, search(m), kind))
 
     kinds = [method] if method else ["geometric", "uniform"]
-    exact = method is None and isinstance(rho, ExponentialSum)
+    exact = method is None and isinstance(rho, (ExponentialSum, LegendreKernel))
     if width is not None:
         width = _count("width", width)
         if exact and rho.width <= width:
@@ -581,7 +611,7 @@ def approximate(
     for kind in kinds:
         widest = min(_WIDEST[kind], best.width - 1 if best else math.inf)
         try:
-            best = _narrowest(build(kind), tolerance, widest)
+            best = _narrowest(lambda kind=kind: build(kind), tolerance, widest)
         except _Refusal as refusal:
             refusals.append(f"{kind}: {refusal}")
     if best is None:
@@ -601,12 +631,12 @@ class _Refusal(ValueError):
 
 
 def _narrowest(
-    build: Callable[[int], Approximation], tolerance: float, widest: int
+    search: Callable[[], Callable[[int], Approximation]], tolerance: float, widest: int
 ) -> Approximation:
     """The least width whose certified bound is within the tolerance: double, then bisect."""
     if widest < 1:
         raise _Refusal("a narrower network was found")
-    failed, width = 0, 1
+    build, failed, width = search(), 0, 1
     while build(width).error > tolerance:
         if width >= widest:
             raise _Refusal(f"width {width} leaves an error of {build(width).error:.3g}")
@@ -617,7 +647,10 @@ def _narrowest(
     # Between the error and its certificate there is room for a network more.
     for m in range(width, min(width + 2, widest) + 1):
         if build(m).bound <= tolerance:
-            return build(m)
+            found = build(m)
+            while found.width > 1 and (other := search()(found.width - 1)).bound <= tolerance:
+                found = other
+            return found
     raise _Refusal(
         f"at width {width} the error is {build(width).error:.3g} but only {build(width).bound:.3g} "
         "can be certified in double precision"
@@ -641,27 +674,21 @@ def _projection(rho: MemoryKernel, width: int, b: float) -> tuple[LegendreKernel
 
 
 class _Uniform:
-    """The projections with the best spacing; a search starts where the last one ended."""
+    """The projections with the best spacing: a grid over all scales of the kernel, then Brent."""
 
     def __init__(self, rho: MemoryKernel) -> None:
-        self.rho, self.last = rho, None
-        self.scales = _scales(rho)
+        early, late = _scales(rho)
+        self.rho, self.trials = rho, np.linspace(math.log(0.05 / late), math.log(5 / early), 40)
 
     def __call__(self, width: int) -> LegendreKernel:
         def error(log_b: float) -> float:
             return _projection(self.rho, width, math.exp(log_b))[1]
 
-        if self.last is None:
-            early, late = self.scales
-            trials = np.linspace(math.log(0.05 / late), math.log(5 / early), 16)
-        else:
-            trials = self.last + np.linspace(-1.5, 1.5, 7)
-        start = trials[np.argmin([error(log_b) for log_b in trials])]
-        step = trials[1] - trials[0]
+        start = min(self.trials, key=error)
+        step = self.trials[1] - self.trials[0]
         found = optimize.minimize_scalar(
             error, bounds=(start - step, start + step), method="bounded", options={"maxiter": 15}
         )
-        self.last = found.x
         return _projection(self.rho, width, math.exp(found.x))[0]
 
 
@@ -692,12 +719,14 @@ class _Geometric:
         start = np.array(self.start if near is None else self.last[near])
         if width == 1:
             start = np.atleast_1d(start.mean())
+        # Kernels of very many oscillations get a shorter search.
+        most = int(np.clip(2e9 / (self.fit.t.size * width**2), 6, 60))
         simplex = start + np.tri(start.size + 1, start.size, -1) * [-1.0, 1.0][: start.size]
         found = optimize.minimize(
             error,
             start,
             method="Nelder-Mead",
-            options={"initial_simplex": simplex, "maxfev": 60, "xatol": 1e-3, "fatol": 1e-5},
+            options={"initial_simplex": simplex, "maxfev": most, "xatol": 1e-3, "fatol": 1e-5},
         )
         ends = found.x
         if width > 1:
@@ -710,39 +739,53 @@ class _Fit:
 
     def __init__(self, rho: MemoryKernel, points: Array) -> None:
         self.t, self.weights = _rule(points)
-        self.values = rho(self.t).reshape(self.t.size, -1)
+        values = rho(self.t).reshape(self.t.size, -1)
+        # A power of two for each input, so that tiny kernels don't leave the range of doubles.
+        self.unit = np.ldexp(1.0, np.frexp(self.weights @ np.abs(values))[1])
+        self.values = values / self.unit
         mass = self.weights @ np.abs(self.values)
         # First guess of the error's size: that of the kernel, and a little everywhere.
-        self.floor = 1e-6 * mass / (self.t[:, None] + points[-1] * 1e-4)
+        self.floor = 1e-6 * mass / (self.t[:, None] + points[-1] * 1e-4) + 1e-240
 
     def __call__(self, rates: Array, rounds: int) -> tuple[Array, float]:
         """Amplitudes of shape (m, d) and the L1 error that they leave."""
-        columns = np.exp(-np.outer(self.t, rates)) * rates  # of norm 1 in L1
+        with np.errstate(over="ignore", under="ignore"):
+            columns = np.exp(-np.outer(self.t, rates)) * rates  # of norm 1 in L1
         pairs = [self._one(columns, k, rounds) for k in range(self.values.shape[1])]
-        amplitudes = np.stack([rates * a for a, _ in pairs], axis=1)
-        return amplitudes, sum(error for _, error in pairs)
+        amplitudes = np.stack([a for a, _ in pairs], axis=1) * self.unit
+        return rates[:, None] * amplitudes, float(self.unit @ [error for _, error in pairs])
 
     def _one(self, columns: Array, k: int, rounds: int) -> tuple[Array, float]:
-        values, best = self.values[:, k], (None, math.inf)
+        values = self.values[:, k]
+        mass = float(self.weights @ np.abs(values))
+        best = nothing = np.zeros(columns.shape[1]), mass
+        if mass == 0:
+            return nothing
         size = np.maximum(_panel_mean(np.abs(values)), self.floor[:, k])
+        last = math.inf
         for _ in range(rounds):
-            root = np.sqrt(self.weights / size)
+            root = np.sqrt(self.weights) / np.sqrt(size)
             left, right = root[:, None] * columns, root * values
             amplitudes = linalg.lstsq(left, right, cond=1e-14, check_finite=False)[0]
             residual = np.abs(values - columns @ amplitudes)
             error = float(self.weights @ residual)
-            if error > best[1] * (1 - 1e-5):
+            best = min(best, (amplitudes, error), key=itemgetter(1))
+            if error > last * (1 - 1e-5):
                 break
-            best = amplitudes, error
+            last = error
             # Where the error crosses 0 its weight is held at ten times that of the neighbours.
-            size = np.maximum(residual, 0.1 * _panel_mean(residual)) + 1e-300
+            size = np.maximum(residual, 0.1 * _panel_mean(residual))
+            size = np.maximum(size, 1e-30 * self.floor[:, k])
         return best
 
 
 def _given(rho: MemoryKernel, rates: ArrayLike) -> ExponentialSum:
     rates = real_array("rates", rates)
-    if rates.ndim != 1 or not rates.size or rates.min() <= 0 or np.unique(rates).size < rates.size:
-        raise ValueError(f"rates must be distinct positive numbers, shape (m,); got {rates!r}")
+    distinct = rates.ndim == 1 and 0 < rates.size == np.unique(rates).size
+    if not (distinct and rates.min() >= 1e-150 and rates.max() <= 1e150):
+        raise ValueError(
+            f"rates must be distinct, between 1e-150 and 1e150, shape (m,); got {rates!r}"
+        )
     own = ExponentialSum(np.ones(rates.size), rates)._breakpoints()
     return ExponentialSum(_Fit(rho, np.unique(np.append(_points(rho), own)))(rates, 60)[0], rates)
 
@@ -777,8 +820,6 @@ def _scales(rho: MemoryKernel) -> tuple[float, float]:
     """Lags before which 10 % and 99 % of the kernel's mass lie."""
     t, weights = _rule(_points(rho))
     mass = np.cumsum(weights * np.abs(rho(t).reshape(t.size, -1)).sum(axis=1))
-    if not mass[-1] > 0:
-        raise ValueError("the kernel is 0 everywhere; every network with amplitudes 0 realises it")
     return float(t[np.searchsorted(mass, 0.1 * mass[-1])]), float(
         t[np.searchsorted(mass, 0.99 * mass[-1])]
     )
@@ -787,8 +828,9 @@ def _scales(rho: MemoryKernel) -> tuple[float, float]:
 def _kernel(name: str, rho: MemoryKernel) -> None:
     if not isinstance(rho, MemoryKernel):
         raise ValueError(
-            f"{name} must be a MemoryKernel; got {type(rho).__name__} {rho!r}. Build one from "
-            "ExponentialSum, PowerLaw, GaussianBump, AiryKernel, GammaKernel or SampledKernel"
+            f"{name} must be a MemoryKernel; got a {type(rho).__name__}. Build one from "
+            "ExponentialSum, PowerLaw, GaussianBump, AiryKernel, GammaKernel or SampledKernel, or "
+            "take that of a network (.kernel()) or of a functional (.rho)"
         )
 
 

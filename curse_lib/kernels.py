@@ -1349,8 +1349,8 @@ class StateSpaceKernel(MemoryKernel):
     def _abscissa(self) -> float:
         return -self._rates.real.min()
 
-    def _states(self, t: Array, start: Array) -> Array:
-        """Rows e^{W t_i} start, shape (n, m)."""
+    def _states(self, t: Array, start: Array) -> tuple[Array, Array]:
+        """Rows e^{W t_i} start, shape (n, m), and how large their rounding is, in eps."""
         step = 0.5 / max(linalg.norm(self.W, 1), 1e-300)
         # After 800 e-foldings of the slowest mode nothing is left that a float could hold.
         t = np.minimum(t, 800 / -self._abscissa)
@@ -1361,20 +1361,24 @@ class StateSpaceKernel(MemoryKernel):
         for order in range(1, 19):
             term = (term @ self.W.T) * (rest / order)[:, None]
             states = states + term
-        power = 1.0
+        size = linalg.norm(states, axis=1)
+        power, growth = 1.0, 2.0
         while power <= count.max(initial=0.0):
+            # An exponential is the square of another: it is as accurate as that one's square.
+            step_matrix, lost = linalg.expm(self.W * (step * power)), growth**2
+            growth = linalg.norm(step_matrix, 2)
             odd = np.floor(count / power) % 2 == 1
-            if odd.any():
-                states[odd] = states[odd] @ linalg.expm(self.W * (step * power)).T
+            size[odd] = growth * size[odd] + lost * linalg.norm(states[odd], axis=1)
+            states[odd] = states[odd] @ step_matrix.T
             power *= 2
-        return states
+        return states, size
 
     def _evaluate(self, t: Array) -> tuple[Array, Array]:
-        states = self._states(t, self.U)
-        return states @ self.c, self.c.size * (np.abs(states) @ np.abs(self.c))
+        states, size = self._states(t, self.U)
+        return states @ self.c, math.sqrt(self.c.size) * linalg.norm(self.c) * size
 
     def _tail(self, t: Array) -> Array:
-        return self._states(t, self.U) @ np.linalg.solve(-self.W.T, self.c)
+        return self._states(t, self.U)[0] @ np.linalg.solve(-self.W.T, self.c)
 
     def _step(self, t: Array) -> Array:
         # (e^{Wt} - 1) W^{-1} U, where short times would cancel: integrate the augmented system.
@@ -1387,7 +1391,7 @@ class StateSpaceKernel(MemoryKernel):
         return values
 
     def _derivative(self, t: Array, order: int) -> Array:
-        return self._states(t, np.linalg.matrix_power(self.W, order) @ self.U) @ self.c
+        return self._states(t, np.linalg.matrix_power(self.W, order) @ self.U)[0] @ self.c
 
     def _laplace(self, s: NDArray) -> NDArray:
         eye = np.eye(self.c.size)

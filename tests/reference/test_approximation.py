@@ -152,6 +152,16 @@ def test_the_power_law_is_projected_to_its_infinite_tail():
         assert abs(c - (2 * k + 1) * b * (exact + tail)) < 1e-9
 
 
+@pytest.mark.parametrize("m", [8, 64])
+def test_a_target_of_one_panel_is_projected_on_polynomials_of_any_degree(m):
+    found = approximate(SampledKernel([0.0, 1.0], [1.0, 0.0]), m, method="uniform")
+    b, k = mp.mpf(found.kernel.rate), m - 1
+    exact = mp.quad(
+        lambda t: (1 - t) * mp.legendre(k, 2 * mp.exp(-b * t) - 1), mp.linspace(0, 1, 41)
+    )
+    assert abs(found.kernel.coefficients[k] - (2 * k + 1) * b * exact) < 1e-12
+
+
 # -- the constants of Theorem 3.2
 
 

@@ -19,6 +19,7 @@ from curse_lib import (
     approximate,
     decay_constants,
     jackson_bound,
+    l1_distance,
     l1_norm,
     stack,
 )
@@ -196,8 +197,9 @@ def test_hypotheses_that_fail_are_named(kernel, alpha, beta, message):
         ({"width": 3, "method": "jackson", "alpha": 1}, "needs both"),
         ({"width": 3, "alpha": 1, "beta": 0.5}, "belong to method"),
         ({"width": 3, "method": "uniform", "beta": 0.5}, "belong to method"),
-        ({"rates": [1.0, 1.0]}, "distinct positive"),
-        ({"rates": [1.0, -1.0]}, "distinct positive"),
+        ({"rates": [1.0, 1.0]}, "must be distinct"),
+        ({"rates": [1.0, -1.0]}, "between 1e-150 and 1e150"),
+        ({"rates": [1e-200, 1.0]}, "between 1e-150 and 1e150"),
         ({"rates": [1.0], "method": "uniform"}, "rates leave nothing"),
         ({"width": 3, "method": "jackson", "alpha": 1, "beta": 2.0}, "beta must be below"),
     ],
@@ -207,9 +209,97 @@ def test_wrong_requests_are_refused(options, message):
         approximate(ONE, **options)
 
 
-def test_zero_has_no_scale():
-    with pytest.raises(ValueError, match="0 everywhere"):
-        approximate(GaussianBump(1.0, 0.1, mass=0.0), 3)
+def test_no_kernel_is_asked_for():
+    with pytest.raises(ValueError, match=r"got a LinearRNN.*\.kernel\(\)"):
+        approximate(approximate(ONE, 1).rnn, 1)
+
+
+@pytest.mark.parametrize("request_", [{"width": 3}, {"tolerance": 0.1}, {"rates": [1.0, 2.0]}])
+def test_nothing_is_approximated_by_nothing(request_):
+    found = approximate(0.0 * PowerLaw(1.0), **request_)
+    assert found.error == found.bound == 0 and not found.kernel.amplitudes.any()
+    found = approximate(0.0 * ExponentialSum([1.0, 2.0], [1.0, 3.0]), tolerance=0.1)
+    assert found.width == 1 and found.bound == 0
+
+
+def test_a_silent_input_costs_nothing():
+    alone = approximate(PowerLaw(0.5), 5)
+    both = approximate(stack([PowerLaw(0.5), 0.0 * GaussianBump(2.0, 0.5)]), 5)
+    assert both.error == pytest.approx(alone.error, rel=0.05)
+    assert not both.kernel.amplitudes[:, 1].any()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("factor", [1e-280, 1e-200, 1e200])
+def test_kernels_of_any_size(factor):
+    one = approximate(PowerLaw(1.0), 4)
+    scaled = approximate(factor * PowerLaw(1.0), 4)
+    assert scaled.error / factor == pytest.approx(one.error, rel=1e-4)
+
+
+@pytest.mark.filterwarnings("error")
+def test_rates_of_any_size():
+    bump = GaussianBump(1.0, 0.1)
+    found = approximate(bump, rates=[1e-150, 1.0, 1e150])
+    alone = approximate(bump, rates=[1.0])
+    assert found.bound == pytest.approx(alone.error, rel=1e-6)
+    # Panels of the target alone would not see the fast rate.
+    one = approximate(ExponentialSum([1.0], [1.0]), rates=[1e3, 1e-3])
+    assert one.bound == pytest.approx(one.error, rel=1e-6) and one.error < 0.9988
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("target", "method", "at_most"),
+    [
+        (GaussianBump(2e6, 0.5e6), None, 0.74),
+        (ExponentialSum([1.0, 1e6], [1e-6, 1e6]) + GaussianBump(1.0, 0.5), None, 2e6),
+        (GaussianBump(100.0, 1.0), "geometric", 1.0),
+        (ExponentialSum.oscillation(1.0, 0.5, 4.0), "uniform", 1.2),
+    ],
+)
+def test_targets_that_are_hard_get_no_less_than_nothing(target, method, at_most):
+    found = approximate(target, 3, method=method)
+    assert found.error <= min(at_most, l1_norm(target))
+
+
+def test_a_legendre_kernel_is_a_network_too():
+    target = LegendreKernel([1.0, 0.5, 0.2], 0.3)
+    found = approximate(target, 3)
+    assert found.kernel is target and found.method == "exact"
+    assert approximate(target, tolerance=1e-9).width == 3
+
+
+def test_rounding_of_real_and_complex_pairs():
+    # 2 eps sum |a| / Re w, of which the amplitude's share is one half.
+    real = approximate(ExponentialSum([3.0, -4.0], [0.5, 2.0]), 2)
+    assert real.rounding == pytest.approx(2 * np.finfo(float).eps * (6 + 2), rel=1e-12)
+    pair = approximate(ExponentialSum.oscillation(3.0, 0.5, 2.0), 2)
+    assert pair.rounding == pytest.approx(2 * np.finfo(float).eps * 6, rel=1e-12)
+
+
+def test_the_cascade_of_nearly_equal_rates_keeps_its_digits():
+    found = approximate(ExponentialSum([1e8, -1e8], [1.0, 1.0 + 1e-8]), 2)
+    exact = found.kernel
+    gap = np.abs(found.cascade.kernel()(TIMES) - exact(TIMES)).max()
+    assert gap < 1e-7 * np.abs(exact(TIMES)).max()
+
+
+def test_the_cascade_of_a_kink_has_its_distance():
+    found = approximate(GammaKernel(0.0, 5, 1.0), 20, method="uniform")
+    assert l1_distance(found.cascade.kernel(), found.target) == pytest.approx(found.error, rel=1e-5)
+
+
+def test_constants_out_of_range_are_refused_by_name():
+    with pytest.raises(ValueError, match="gamma leaves the range of doubles"):
+        decay_constants(ONE, 2, 1e-300)
+    with pytest.raises(ValueError, match="the bound leaves the range"):
+        jackson_bound(stack(3 * [0.5e308 * ONE]), 1, 0.65, 1)
+
+
+def test_it_introduces_itself_in_a_line():
+    text = repr(approximate(PowerLaw(1.0), 3, method="uniform"))
+    assert text == "Approximation(method='uniform', width=3, input_dim=1, target=PowerLaw)"
 
 
 def test_a_tolerance_out_of_reach_is_refused_with_what_was_reached():

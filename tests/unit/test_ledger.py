@@ -152,7 +152,7 @@ def test_display_holds_a_card_and_the_record():
         ({"measured": 3, "at_least": 1, "at_most": 4}, "$3$", "at least $1$ and at most $4$"),
         (
             {"measured": 1.01, "at_most": None, "equal_to": 1, "within": 0.05},
-            "$1.01$ (off by $0.01$)",
+            "$1.01$, off by $0.01$",
             "$1$ to within $0.05$",
         ),
         ({"measured": 1, "at_most": None, "equal_to": 1, "within": 0}, "$1$", "$1$ to within $0$"),
