@@ -78,7 +78,7 @@ class Claim:
         if self.measured is not None:
             measured = f"{self.quantity}: {_number(self.measured)}"
             if self.equal_to is not None and self.measured != self.equal_to:
-                measured += f" (off by {_number(abs(self.measured - self.equal_to))})"
+                measured += f", off by {_number(abs(self.measured - self.equal_to))}"
         groups = {
             "Hold here": [text for text, holds in self.hypotheses.items() if holds],
             "Do **not** hold here": [text for text, holds in self.hypotheses.items() if not holds],

@@ -170,6 +170,11 @@ ANSWERED_BY = {
     "Theorem 3.1, representation": ["kernel-riesz"],
     "Theorem 3.1, norm": ["kernel-norm-approached"],
     "kernel from the step response": ["kernel-by-steps"],
+    "Theorem 3.1, density": [
+        f"theorem-3-1-{name}" for name in ("density", "tolerance", "worst-input")
+    ],
+    "Theorem 3.2": ["theorem-3-2-rate", "rates-constant-explicit", "rates-scale-invariant"],
+    "Müntz and Szász": ["muentz-distance", "muentz-floor", "muentz-complete", "muentz-incomplete"],
     "memory function": ["kernel-memory-function"],
     "white noise": ["model-white-noise-scaling"],
 }
