@@ -108,7 +108,7 @@ def certified_l1_distance(rho: MemoryKernel, other: MemoryKernel) -> float:
     - :math:`|u|\sum_k |c_k| R^k` for Legendre kernels, :math:`u = e^{-bz}`: the coefficients of
       :math:`P_k(\cos\theta)` along cosines are positive with sum 1, so :math:`|P_k| \le R^k` on
       the ellipse through 2u - 1 with foci -1 and 1, where :math:`R + 1/R = 2|u| + 2|u - 1|`.
-      That is convex in |u| and grows with the argument of u: two corners are enough.
+      That is convex in :math:`|u|` and grows with the argument of u: two corners are enough.
 
     **Tail.** Beyond the last panel exponential sums are bounded by
     :math:`\sum_k |a_k| e^{-\mathrm{Re}\,w_k T}/\mathrm{Re}\,w_k`, Legendre kernels by
