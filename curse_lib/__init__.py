@@ -10,6 +10,10 @@ from curse_lib.approximation import (
 from curse_lib.certificates import (
     certified_l1_distance,
 )
+from curse_lib.complexity import (
+    WidthBracket,
+    smallest_width,
+)
 from curse_lib.figures import (
     COLOURS,
     Slider,
@@ -34,6 +38,12 @@ from curse_lib.functionals import (
     probe_regularity,
     white_noise,
     worst_input,
+)
+from curse_lib.hankel import (
+    FloorResult,
+    HankelResult,
+    hankel_singular_values,
+    width_floor,
 )
 from curse_lib.identification import (
     MeasuredKernel,
@@ -73,6 +83,12 @@ from curse_lib.norms import (
     l2_distance,
     l2_norm,
 )
+from curse_lib.stability import (
+    perturbation_error,
+    perturbation_radius,
+    slowest_rate_bound,
+    stability_radius,
+)
 
 __all__ = [
     "AiryKernel",
@@ -83,9 +99,11 @@ __all__ = [
     "Clipped",
     "Clocked",
     "ExponentialSum",
+    "FloorResult",
     "FuturePeek",
     "GammaKernel",
     "GaussianBump",
+    "HankelResult",
     "JacksonBound",
     "KernelSum",
     "LegendreKernel",
@@ -104,6 +122,7 @@ __all__ = [
     "StateSpaceKernel",
     "TanhRNN",
     "VERDICTS",
+    "WidthBracket",
     "approximate",
     "certified_l1_distance",
     "claim",
@@ -111,6 +130,7 @@ __all__ = [
     "direct_label",
     "discretise",
     "fit_exponential_sum",
+    "hankel_singular_values",
     "jackson_bound",
     "l1_distance",
     "l1_norm",
@@ -118,6 +138,8 @@ __all__ = [
     "l2_norm",
     "measure_kernel",
     "memory_function",
+    "perturbation_error",
+    "perturbation_radius",
     "probe_all",
     "probe_causality",
     "probe_continuity",
@@ -126,8 +148,12 @@ __all__ = [
     "probe_regularity",
     "random_hurwitz",
     "slider",
+    "slowest_rate_bound",
+    "smallest_width",
+    "stability_radius",
     "stack",
     "use_style",
     "white_noise",
+    "width_floor",
     "worst_input",
 ]

@@ -3,7 +3,8 @@ r"""Approximate memory kernels by linear RNNs, with bounds beside the errors.
 Three constructions. The theorem's own ("jackson") takes the rates :math:`j\beta/(\alpha+1)`, which
 turn exponential sums into polynomials in :math:`u = e^{-bt}`, and projects on Legendre
 polynomials; "uniform" does the same with the spacing b that fits best; "geometric" spreads the
-rates geometrically, as a memory of many time-scales wants it, and fits the amplitudes in L1.
+rates geometrically, as a memory of many time-scales wants it, and fits the amplitudes in L1. Two
+more are in :mod:`curse_lib.reduction`: "balanced" and "l1", which come close to what is possible.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from scipy import linalg, optimize
 
 from curse_lib._checks import number, real_array
 from curse_lib.certificates import certified_l1_distance
+from curse_lib.hankel import width_floor
 from curse_lib.kernels import (
     AiryKernel,
     ExponentialSum,
@@ -35,6 +37,7 @@ from curse_lib.kernels import (
 )
 from curse_lib.models import LinearRNN
 from curse_lib.norms import _ANALYSE, _NODES, _WEIGHTS, l1_distance, l1_norm
+from curse_lib.reduction import Balanced, Polished
 
 __all__ = ["Approximation", "JacksonBound", "approximate", "decay_constants", "jackson_bound"]
 
@@ -42,7 +45,7 @@ Array = NDArray[np.float64]
 
 _EPS = float(np.finfo(float).eps)
 #: Widest networks that a search tries. Geometric rates reach rounding long before.
-_WIDEST = {"jackson": 512, "uniform": 256, "geometric": 64}
+_WIDEST = {"jackson": 512, "uniform": 256, "geometric": 64, "balanced": 256, "l1": 64}
 
 
 # --------------------------------------------------------------------------- the result
@@ -61,8 +64,8 @@ class Approximation:
     kernel : LegendreKernel or ExponentialSum
         The kernel :math:`\hat\rho` of the network, in a form that evaluates without cancellation.
     method : str
-        How it was found: "jackson", "uniform", "geometric", "given" (rates) or "exact" (the target
-        is a network itself).
+        How it was found: "jackson", "uniform", "geometric", "balanced", "l1", "given" (rates) or
+        "exact" (the target is a network itself).
     theorem_bound : float or None
         What Theorem 3.2 with its constant promises of the error (:func:`jackson_bound`), known
         before anything is computed; None unless the method is "jackson".
@@ -114,6 +117,11 @@ class Approximation:
             If the target's family has no certificate; the message says why.
         """
         return certified_l1_distance(self.target, self.kernel)
+
+    @cached_property
+    def floor(self) -> float:
+        """What no network of this width gets below, by :func:`width_floor`."""
+        return width_floor(self.target, self.width)
 
     @cached_property
     def _diagonal(self) -> ExponentialSum:
@@ -533,7 +541,7 @@ def approximate(
         :attr:`Approximation.bound` is at most this.
     rates : array_like, shape (m,), optional
         Instead of a width: distinct positive rates; their amplitudes are fitted.
-    method : {"jackson", "uniform", "geometric"}, optional
+    method : {"jackson", "uniform", "geometric", "balanced", "l1"}, optional
         Without a method the best of "uniform", "geometric" and, where it is an exponential sum that
         is narrow enough, the target itself.
     alpha, beta : int, float, optional
@@ -561,12 +569,18 @@ def approximate(
     for which :func:`jackson_bound` is proved. "uniform" searches the b with the smallest error.
     "geometric" takes :math:`w_j = w_1 (w_m/w_1)^{(j-1)/(m-1)}`, searches :math:`w_1` and
     :math:`w_m`, and fits the amplitudes by iteratively reweighted least squares, which minimises
-    the L1 error on Gauss-Legendre panels. A search for a tolerance doubles the width and then
-    bisects, so "narrowest" means that the width below failed; minima over rates are local.
+    the L1 error on Gauss-Legendre panels. "balanced" truncates the kernel's balanced realisation
+    (:class:`curse_lib.reduction.Balanced`), which comes within a few percent of an optimum for
+    power laws; "l1" goes from there to a local minimum of the L1 error by Newton's method
+    (:func:`curse_lib.reduction.polish`). Both return fewer neurons than asked for where the kernel
+    has no more, and complex rates where they help.
+
+    A search for a tolerance doubles the width and then bisects, so "narrowest" means that the width
+    below failed; minima over rates are local.
 
     Cost: "jackson" milliseconds; "uniform" tens of milliseconds, "geometric" a second or so at
     width 30, and more for kernels of very many oscillations; a search for a tolerance takes some
-    ten of these.
+    ten of these. "balanced" and "l1" take a tenth of a second to some seconds.
 
     Source: Theorems 3.1 and 3.2 of Li, Han, E and Li (ICLR 2021), as restated in later work.
 
@@ -596,7 +610,7 @@ def approximate(
         """A search of its own: one that is warm from other widths may end elsewhere."""
         if kind == "jackson":
             return lambda m: _jackson(rho, m, alpha, beta)
-        search = _Uniform(rho) if kind == "uniform" else _Geometric(rho)
+        search = _SEARCHES[kind](rho)
         return lru_cache(lambda m: Approximation(rho, search(m), kind))
 
     kinds = [method] if method else ["geometric", "uniform"]
@@ -732,6 +746,9 @@ class _Geometric:
         if width > 1:
             self.last[width] = ends
         return ExponentialSum(self.fit(rates(ends), 60)[0], rates(ends))
+
+
+_SEARCHES = {"uniform": _Uniform, "geometric": _Geometric, "balanced": Balanced, "l1": Polished}
 
 
 class _Fit:
