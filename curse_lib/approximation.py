@@ -569,11 +569,11 @@ def approximate(
     for which :func:`jackson_bound` is proved. "uniform" searches the b with the smallest error.
     "geometric" takes :math:`w_j = w_1 (w_m/w_1)^{(j-1)/(m-1)}`, searches :math:`w_1` and
     :math:`w_m`, and fits the amplitudes by iteratively reweighted least squares, which minimises
-    the L1 error on Gauss-Legendre panels. "balanced" truncates the kernel's balanced realisation
-    (:class:`curse_lib.reduction.Balanced`), which comes within a few percent of an optimum for
-    power laws; "l1" goes from there to a local minimum of the L1 error by Newton's method
-    (:func:`curse_lib.reduction.polish`). Both return fewer neurons than asked for where the kernel
-    has no more, and complex rates where they help.
+    the L1 error on Gauss-Legendre panels. "balanced" truncates the kernel's balanced realisation,
+    which comes within a few percent of an optimum for power laws; "l1" goes from there to a local
+    minimum of the L1 error by Newton's method (formulas of both in ``curse_lib.reduction``). These
+    two return fewer neurons than asked for where the kernel has no more, and complex rates where
+    they help. At widths too small for a kernel "balanced" and "uniform" can be worse than nothing.
 
     A search for a tolerance doubles the width and then bisects, so "narrowest" means that the width
     below failed; minima over rates are local.

@@ -77,7 +77,7 @@ def smallest_width(rho: MemoryKernel, tolerance: float, rigorous: bool = False) 
 
     Cost: some ten networks and some five floors; seconds.
 
-    Used in: ``tests/reference/test_smallest_width.py``.
+    Used in: ``book/rates/what-is-cursed.ipynb``.
     """
     tolerance = number("tolerance", tolerance, positive=True)
     network = None

@@ -73,7 +73,7 @@ class FloorResult:
     value : float
         The floor: the larger of the next two, or with `rigorous` the lower end of `enclosure`.
     hankel : float
-        Lower bound of :math:`\sigma_{m+1}`, from :attr:`HankelResult.lower`.
+        Lower bound of :math:`\sigma_{m+1}`, from `lower` of :class:`HankelResult`.
     alternation : float or None
         The alternation floor; None where the kernel isn't completely monotone or no alternation
         was found.
@@ -185,7 +185,7 @@ def hankel_singular_values(
     Matrix Anal. Appl. 21 (1999), 562-580 (Cauchy matrices); Z. Drmac and K. Veselic, same journal
     29 (2008), 1322-1362 (Jacobi's method, LAPACK's gejsv).
 
-    Used in: ``tests/reference/test_hankel.py``.
+    Used in: ``book/rates/what-is-cursed.ipynb``.
     """
     result = _hankel(rho, _whole("count", count, 1))[0]
     return result if full_output else result.values
@@ -612,7 +612,7 @@ def width_floor(
       \sigma_k(P \Gamma P)`: nothing is lost to what lies beyond the panels. On panels a and b all
       lags lie in an interval of length 2h. There a polynomial q of degree p with
       :math:`|\rho - q| \le E_{a+b} = 2Mr^{-p}/(r-1)` exists, M a bound of rho on an ellipse
-      (see :func:`~curse_lib.certificates.certified_l1_distance`). Gauss quadrature with p nodes is
+      (see :func:`certified_l1_distance`). Gauss quadrature with p nodes is
       exact for the products of q with two polynomials of degree < p, and turns
       :math:`P \Gamma P` into :math:`H_{ij} = \sqrt{u_i u_j}\,\rho(t_i + t_j)` up to orthogonal
       factors; both the integral
@@ -632,7 +632,7 @@ def width_floor(
     and A. Pinkus, Trans. AMS 234 (1977), 139-174 (widths in the sup norm). The alternation floor is
     put together here.
 
-    Used in: ``tests/property/test_hankel.py``.
+    Used in: ``book/rates/what-is-cursed.ipynb``.
     """
     width = _whole("width", width, 0)
     hankel, cauchy = _hankel(rho, width + 1)

@@ -90,7 +90,7 @@ def perturbation_error(
     Source: after the perturbation error of S. Wang, Z. Li and Q. Li, "Inverse approximation theory
     for nonlinear recurrent neural networks" (ICLR 2024); closed forms derived here.
 
-    Used in: ``tests/reference/test_stability.py``.
+    Used in: ``book/rates/what-is-cursed.ipynb``.
     """
     radius = number("radius", radius, nonnegative=True)
     if kind not in ("absolute", "relative"):
@@ -150,7 +150,7 @@ def perturbation_radius(
     P is increasing and convex, so bisection in log r finds the radius to 1e-12 relative. One real
     neuron of amplitude a has :math:`r = w \cdot \epsilon w / (a + \epsilon w)`.
 
-    Used in: ``tests/reference/test_stability.py``.
+    Used in: ``book/rates/what-is-cursed.ipynb``.
     """
     tolerance = number("tolerance", tolerance, positive=True)
     kernel, _ = _diagonal(network)
@@ -228,7 +228,7 @@ def stability_radius(network: LinearRNN | Approximation) -> float:
     Source: R. Byers, SIAM J. Sci. Stat. Comput. 9 (1988), 875-881; N. A. Bruinsma and M. Steinbuch,
     Systems & Control Letters 14 (1990), 287-293.
 
-    Used in: ``tests/reference/test_stability.py``.
+    Used in: ``book/rates/what-is-cursed.ipynb``.
     """
     rnn = network.rnn if isinstance(network, Approximation) else network
     if not isinstance(rnn, LinearRNN):
@@ -292,7 +292,7 @@ def slowest_rate_bound(rho: MemoryKernel, error: float, amplitude: float) -> flo
     :func:`stability_radius` of every diagonal network, is exponentially small in
     :math:`1/\omega`. With unbounded amplitudes no slow rate is needed.
 
-    Used in: ``tests/reference/test_stability.py``.
+    Used in: ``book/rates/what-is-cursed.ipynb``.
     """
     if rho.input_dim != 1:
         raise ValueError(f"the bound is for kernels with one input; got {rho.input_dim}")

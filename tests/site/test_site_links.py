@@ -174,6 +174,13 @@ ANSWERED_BY = {
         f"theorem-3-1-{name}" for name in ("density", "tolerance", "worst-input")
     ],
     "Theorem 3.2": ["theorem-3-2-rate", "rates-constant-explicit", "rates-scale-invariant"],
+    "the curse in approximation": ["curse-no-rate", "curse-count", "curse-uniform-measured"],
+    "the curse in approximation, from both sides": [
+        f"curse-{name}"
+        for name in ("width-refined", "floor-holds", "geometric-theorem", "law", "slowest-rate")
+    ],
+    "inverse theorem": ["curse-stable-inverse", "curse-relative-cure"],
+    "delay": ["delay-flat-spectrum", "delay-law", "delay-bracket", "fmri-smallest-width"],
     "Müntz and Szász": ["muentz-distance", "muentz-floor", "muentz-complete", "muentz-incomplete"],
     "memory function": ["kernel-memory-function"],
     "white noise": ["model-white-noise-scaling"],
