@@ -650,20 +650,34 @@ def _narrowest(
     """The least width whose certified bound is within the tolerance: double, then bisect."""
     if widest < 1:
         raise _Refusal("a narrower network was found")
-    build, failed, width = search(), 0, 1
-    while build(width).error > tolerance:
+    build, failed, width, reasons = search(), 0, 1, {}
+
+    def error(m: int, build: Callable[[int], Approximation] = build) -> float:
+        """The error of a width, infinite where a method has no network of just that width."""
+        try:
+            return build(m).error
+        except ValueError as reason:
+            reasons[m] = f": {reason}"
+            return math.inf
+
+    while error(width) > tolerance:
         if width >= widest:
-            raise _Refusal(f"width {width} leaves an error of {build(width).error:.3g}")
+            left = reasons.get(width) or f" leaves an error of {build(width).error:.3g}"
+            raise _Refusal(f"width {width}{left}")
         failed, width = width, min(2 * width, widest)
     while width - failed > 1:
         middle = (failed + width) // 2
-        failed, width = (failed, middle) if build(middle).error <= tolerance else (middle, width)
+        failed, width = (failed, middle) if error(middle) <= tolerance else (middle, width)
     # Between the error and its certificate there is room for a network more.
     for m in range(width, min(width + 2, widest) + 1):
-        if build(m).bound <= tolerance:
+        if error(m) < math.inf and build(m).bound <= tolerance:
             found = build(m)
-            while found.width > 1 and (other := search()(found.width - 1)).bound <= tolerance:
-                found = other
+            while found.width > 1:
+                other = search()
+                below = found.width - 1
+                if error(below, other) > tolerance or other(below).bound > tolerance:
+                    break
+                found = other(below)
             return found
     raise _Refusal(
         f"at width {width} the error is {build(width).error:.3g} but only {build(width).bound:.3g} "

@@ -75,7 +75,8 @@ def smallest_width(rho: MemoryKernel, tolerance: float, rigorous: bool = False) 
     floor exceeds the tolerance excludes all below; bisection finds the largest. For power laws the
     two differ by a factor of two or so, as the floor lies some 5 to 35 times below the error.
 
-    Cost: some ten networks and some five floors; seconds.
+    Cost: some ten networks and some five floors; seconds, for very long memories or very sharp
+    delays minutes.
 
     Used in: ``book/rates/what-is-cursed.ipynb``.
     """

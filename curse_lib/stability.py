@@ -9,6 +9,7 @@ by at most r. Approximations are *stable* if the limit of :math:`E_m(r)` for wid
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from curse_lib._checks import number
 from curse_lib.approximation import Approximation
 from curse_lib.kernels import ExponentialSum, MemoryKernel
 from curse_lib.models import LinearRNN
+from curse_lib.norms import _checked
 
 __all__ = ["perturbation_error", "perturbation_radius", "slowest_rate_bound", "stability_radius"]
 
@@ -104,8 +106,8 @@ def perturbation_error(
     slip = radius * (np.abs(kernel.rates) if relative else 1.0)
     if (slip >= decay).any():
         return math.inf
-    # 1/(decay - slip) - 1/decay, without cancellation.
-    change = float((size.sum(axis=1) * slip / (decay * (decay - slip))).sum())
+    # 1/(decay - slip) - 1/decay, without cancellation or products of two rates.
+    change = float((size.sum(axis=1) * (slip / decay) / (decay - slip)).sum())
     if weights == "all":
         U, c = np.abs(rnn.U), np.abs(rnn.c)[:, None]
         if kernel.rates.dtype == complex:
@@ -158,13 +160,16 @@ def perturbation_radius(
 
     def excess(log: float) -> float:
         change = perturbation_error(network, math.exp(log), kind, weights)
-        return math.log(max(min(change, 1e300), 1e-300) / tolerance)
+        # Held within the floats, so that a bracket exists for every tolerance.
+        return math.log(min(max(change, 5e-324), sys.float_info.max)) - math.log(tolerance)
 
-    high = math.log(float(most.min())) + 1e-12
+    limit = float(most.min())
+    high = math.log(limit) + 1e-12
     low = high - 1.0
     while excess(low) > 0:
         low -= 30.0
-    return math.exp(optimize.brentq(excess, low, high, xtol=1e-13))
+    radius = math.exp(optimize.brentq(excess, low, high, xtol=1e-13))
+    return min(radius, math.nextafter(limit, 0.0))
 
 
 def _diagonal(
@@ -280,7 +285,7 @@ def slowest_rate_bound(rho: MemoryKernel, error: float, amplitude: float) -> flo
     Raises
     ------
     ValueError
-        If rho has more than one input, or a number isn't positive.
+        If rho isn't a kernel or has more than one input, or a number isn't positive.
 
     Notes
     -----
@@ -294,7 +299,7 @@ def slowest_rate_bound(rho: MemoryKernel, error: float, amplitude: float) -> flo
 
     Used in: ``book/rates/what-is-cursed.ipynb``.
     """
-    if rho.input_dim != 1:
+    if len(_checked("rho", rho)) != 1:
         raise ValueError(f"the bound is for kernels with one input; got {rho.input_dim}")
     error = number("error", error, positive=True)
     amplitude = number("amplitude", amplitude, positive=True)

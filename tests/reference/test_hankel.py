@@ -20,7 +20,7 @@ from curse_lib import (
     l1_norm,
     width_floor,
 )
-from curse_lib.hankel import _gauss
+from curse_lib.hankel import _gauss, _tails
 
 #: sigma_m of (1+t)^-(1+omega). With t = e^v the operator has the kernel e^{(v+v')/2} (1 + e^v +
 #: e^{v'})^-(1+omega) on the line: the trapezoidal rule in v, steps 0.18 and 0.16, ends where e^v
@@ -216,3 +216,18 @@ def test_nodes_and_weights_are_as_good_as_the_proof_says():
                 z -= value / slope
             exact = 2 / ((1 - z * z) * values(z)[1] ** 2)
             assert abs(z - float(node)) <= eps and abs(float(weight) / exact - 1) <= 128 * eps
+
+
+def test_tails_are_as_wrong_as_they_say_and_no_more():
+    t = np.append(0.0, np.geomspace(1e-6, 300.0, 60))
+    for rho in (PowerLaw(0.3, 2.0), ExponentialSum([1.0, 0.1], [0.7, 3.0])):
+        values, errors = _tails(list(rho.terms), t)
+        with mp.workdps(40):
+            for x, value, error in zip(t.tolist(), values, errors, strict=True):
+                if isinstance(rho, PowerLaw):
+                    w = mp.mpf(rho.omega)
+                    exact = rho.amplitude / w * (1 + mp.mpf(x)) ** -w
+                else:
+                    pairs = zip(rho.amplitudes.tolist(), rho.rates.tolist(), strict=True)
+                    exact = sum(mp.mpf(a) / w * mp.exp(-mp.mpf(w) * x) for a, w in pairs)
+                assert abs(value - exact) <= error <= 1e-12 * exact

@@ -136,3 +136,35 @@ def test_what_is_refused():
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_blocks_count_with_all_their_weights():
+    # A slow rotation is nearly two equal real neurons, for which the supremum is attained.
+    W, r = np.array([[-1.0, 1e-3], [-1e-3, -1.0]]), 0.01
+    rnn = LinearRNN(W, np.ones(2), np.ones(2))
+    moved = LinearRNN(W + r * np.eye(2), (1 + r) * np.ones(2), (1 + r) * np.ones(2))
+    worst = perturbation_error(rnn, r, weights="all")
+    assert l1_distance(moved.kernel(), rnn.kernel()) == pytest.approx(worst, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind, limit", [("absolute", 0.2), ("relative", 1.0)])
+@pytest.mark.parametrize("weights", ["recurrent", "all"])
+def test_all_tolerances_have_a_radius(kind, limit, weights):
+    radii = [
+        perturbation_radius(KERNELS[0], tolerance, kind, weights)
+        for tolerance in (5e-324, 1e-310, 1e-200, 1.0, 1e200, 1.7e308)
+    ]
+    assert np.all(np.diff(radii) >= 0) and 0 <= radii[0] < 1e-300
+    assert 0.99 * limit < radii[-1] < limit
+
+
+@pytest.mark.parametrize("rate", [1e-200, 1e200])
+def test_rates_near_the_ends_of_the_floats(rate):
+    rho = ExponentialSum([rate], [rate])
+    assert perturbation_error(rho, 0.01, "relative") == pytest.approx(1 / 99, rel=1e-12)
+    assert perturbation_radius(rho, 0.01) == pytest.approx(rate / 101, rel=1e-9)
+
+
+def test_the_slowest_rate_of_what_is_no_kernel():
+    with pytest.raises(ValueError, match="rho must be a MemoryKernel"):
+        slowest_rate_bound(None, 0.1, 1.0)

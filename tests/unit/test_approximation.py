@@ -17,6 +17,7 @@ from curse_lib import (
     SampledKernel,
     StateSpaceKernel,
     approximate,
+    approximation,
     decay_constants,
     jackson_bound,
     l1_distance,
@@ -313,3 +314,25 @@ def test_what_has_no_certificate_has_an_error_all_the_same():
     assert 0 < found.error < 1e-3
     with pytest.raises(ValueError, match="StateSpaceKernel"):
         _ = found.bound
+
+
+def test_a_width_without_a_network_does_not_end_a_search(monkeypatch):
+    tried = []
+
+    class Holes:
+        def __init__(self, rho):
+            self.rho = rho
+
+        def __call__(self, width):
+            tried.append(width)
+            if width in (1, 3):
+                raise ValueError(f"width {width} isn't stable")
+            return ExponentialSum(np.full(width, 1.0 / width), np.arange(1.0, width + 1))
+
+    monkeypatch.setitem(approximation._SEARCHES, "l1", Holes)
+    rho = ExponentialSum(np.full(4, 0.25), np.arange(1.0, 5.0))
+    found = approximate(rho, tolerance=1e-9, method="l1")
+    assert found.width == 4 and {1, 3} <= set(tried)
+    monkeypatch.setitem(approximation._WIDEST, "l1", 3)
+    with pytest.raises(ValueError, match="no network.*width 3: width 3 isn't stable"):
+        approximate(rho, tolerance=1e-9, method="l1")

@@ -14,6 +14,7 @@ from curse_lib import (
     PowerLaw,
     SampledKernel,
     StateSpaceKernel,
+    hankel,
     hankel_singular_values,
     l1_norm,
     stack,
@@ -178,3 +179,54 @@ def test_wrong_input_is_refused(call):
             call(PowerLaw(1.0), count)
     with pytest.raises(ValueError, match="count must be a whole number >= 1; got 0"):
         hankel_singular_values(PowerLaw(1.0), 0)
+
+
+def test_the_distance_to_polynomials_counts_for_every_pair_of_panels(monkeypatch):
+    # Bounds of 1 on all panels: 2h (sum over N^2 pairs)^(1/2) = 2hN.
+    monkeypatch.setattr(
+        hankel, "_remainder", lambda part, c, h: (np.ones(c.size), np.zeros(c.size))
+    )
+    rho = GaussianBump(5.0, 0.5)
+    _, error = hankel._compression(rho)
+    assert error == pytest.approx(1.01 * 2 * rho._breakpoints()[-1], rel=1e-9)
+
+
+def test_rounding_proves_nothing():
+    rho = GammaKernel(0.0, 0, 1.0)  # of rank 1
+    result = hankel_singular_values(rho, 5, full_output=True)
+    assert np.all(result.values[1:] > 0) and np.all(result.lower[1:] == 0)
+    assert result.lower[0] <= 0.5
+
+
+def test_wrong_decompositions_prove_nothing_wrong(monkeypatch):
+    bump, mixed = GaussianBump(5.0, 0.5), ExponentialSum([1.0, -1.0], [1.0, 3.0])
+    exact = [hankel_singular_values(rho, 2)[1] for rho in (bump, mixed)]
+    svd, jacobi = np.linalg.svd, hankel._jacobi
+
+    def larger(matrix, **options):
+        U, values, V = svd(matrix, **options)
+        return U, 1.001 * values, V
+
+    def skewed(matrix, accuracy):
+        values, U, V = jacobi(matrix, accuracy)
+        return 1.01 * values, 1.01 * U, V
+
+    monkeypatch.setattr(hankel, "_jacobi", skewed)
+    assert width_floor(mixed, 1) <= exact[1] * (1 + 1e-12)
+    assert width_floor(mixed, 1, rigorous=True) <= exact[1] * (1 + 1e-12)
+    monkeypatch.setattr(np.linalg, "svd", larger)
+    assert width_floor(bump, 1, rigorous=True) <= exact[0]
+
+
+def test_time_scales_far_apart_have_an_alternation():
+    rho = PowerLaw(0.3) + ExponentialSum([2.0], [0.05])
+    for width in (2, 3):
+        found = width_floor(rho, width, full_output=True, rigorous=True)
+        assert found.value > 1.5 * found.hankel
+
+
+def test_long_memories_of_mixed_signs_are_close_to_those_of_one():
+    rho = PowerLaw(0.1) - ExponentialSum([1.0], [1.0])
+    values = hankel_singular_values(rho, 3)
+    law = hankel_singular_values(PowerLaw(0.1), 3)
+    assert np.all(np.abs(values - law) <= 0.5) and values[0] < law[0]
