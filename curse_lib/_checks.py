@@ -22,6 +22,13 @@ def number(name: str, value: float, *, positive: bool = False, nonnegative: bool
     return value
 
 
+def whole(name: str, value: int, least: int = 1) -> int:
+    """Check one whole number and return it as an int."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be a whole number >= {least}; got {value!r}")
+    return int(value)
+
+
 def real_array(name: str, values: ArrayLike) -> Array:
     """A finite real array in double precision."""
     array = np.asarray(values)

@@ -21,7 +21,7 @@ from numpy.polynomial import Polynomial, legendre
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg, optimize
 
-from curse_lib._checks import number, real_array
+from curse_lib._checks import number, real_array, whole
 from curse_lib.certificates import certified_l1_distance
 from curse_lib.hankel import width_floor
 from curse_lib.kernels import (
@@ -360,7 +360,7 @@ def jackson_bound(
     Used in: ``book/rates/smoothness-and-decay.ipynb``.
     """
     alpha, beta = _hypotheses(kernel, alpha, beta)
-    width = _count("width", width)
+    width = whole("width", width)
     gamma = decay_constants(kernel, alpha, beta)
     constant = min(_constant(alpha, width, k) for k in range(min(alpha, width) + 1))
     value = _finite("the bound", kernel.input_dim * gamma * constant, alpha, beta)
@@ -414,7 +414,7 @@ def _seminorms(kernel: MemoryKernel, alpha: int, beta: float) -> list[float]:
 def _hypotheses(kernel: MemoryKernel, alpha: int, beta: float) -> tuple[int, float]:
     """Check what Theorem 3.2 assumes of the kernel."""
     _kernel("kernel", kernel)
-    alpha, beta = _count("alpha", alpha), number("beta", beta, positive=True)
+    alpha, beta = whole("alpha", alpha), number("beta", beta, positive=True)
     terms = [term for part in kernel.components for term in part.terms]
     for term in terms:
         if isinstance(term, PowerLaw):
@@ -616,7 +616,7 @@ def approximate(
     kinds = [method] if method else ["geometric", "uniform"]
     exact = method is None and isinstance(rho, (ExponentialSum, LegendreKernel))
     if width is not None:
-        width = _count("width", width)
+        width = whole("width", width)
         if exact and rho.width <= width:
             return Approximation(rho, rho, "exact")
         return min((build(kind)(width) for kind in kinds), key=lambda a: a.error)
@@ -863,9 +863,3 @@ def _kernel(name: str, rho: MemoryKernel) -> None:
             "ExponentialSum, PowerLaw, GaussianBump, AiryKernel, GammaKernel or SampledKernel, or "
             "take that of a network (.kernel()) or of a functional (.rho)"
         )
-
-
-def _count(name: str, value: int) -> int:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a positive whole number; got {value!r}")
-    return int(value)

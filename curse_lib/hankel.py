@@ -18,7 +18,7 @@ from scipy.interpolate import CubicSpline
 from scipy.linalg import lapack
 from scipy.sparse.linalg import svds
 
-from curse_lib._checks import frozen
+from curse_lib._checks import frozen, whole
 from curse_lib.certificates import _MAJORANTS, _RADII
 from curse_lib.kernels import ExponentialSum, MemoryKernel, PowerLaw
 from curse_lib.norms import _checked, _exponent
@@ -188,14 +188,8 @@ def hankel_singular_values(
 
     Used in: ``book/rates/what-is-cursed.ipynb``.
     """
-    result = _hankel(rho, _whole("count", count, 1))[0]
+    result = _hankel(rho, whole("count", count))[0]
     return result if full_output else result.values
-
-
-def _whole(name: str, value: int, least: int) -> int:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be a whole number >= {least}; got {value!r}")
-    return int(value)
 
 
 def _hankel(rho: MemoryKernel, count: int) -> tuple[HankelResult, _Cauchy | None]:
@@ -238,6 +232,23 @@ def _result(values: Array, errors: Array, lower: Array, count: int, method: str)
     values, errors, lower = (_padded(a, count) for a in (values, errors, np.maximum(lower, 0.0)))
     relative = bool(np.all(errors <= 1e-8 * values))
     return HankelResult(frozen(values), frozen(errors), frozen(lower), relative, method)
+
+
+def _pivoted(
+    mass: Array, w: NDArray, power: Array, stop: float
+) -> tuple[NDArray, float, list[int]]:
+    """The matrix G for rates w 2^power, the trace of what it leaves out, and its pivots."""
+    rest, columns, pivots = np.sqrt(mass) + 0 * w, [], []
+    while (left := float((np.abs(rest) ** 2).sum())) > stop:
+        k = int(np.argmax(np.abs(rest)))
+        pivots.append(k)
+        # Scaled to the pivot's binary exponent, rates far below the range of floats are fine.
+        shift = np.clip(power - power[k], -1000, 1000).astype(int)
+        own = w if np.iscomplexobj(w) else np.ldexp(w, shift)
+        total = own + np.conj(w[k])
+        columns.append(rest * (2 * np.sqrt(own.real) * np.sqrt(w[k].real) / total))
+        rest = rest * ((own - w[k]) / total)
+    return np.reshape(columns, (len(columns), w.size)).T, left, pivots
 
 
 class _Cauchy:
@@ -286,25 +297,10 @@ class _Cauchy:
         stop = 1e-14 * level
         if not self.definite and trace:
             stop *= 1e-2 * stop / trace
-        self.G, rest = self._factor(stop)
+        self.G, rest, self.pivots = _pivoted(self.mass, self.rate, self.power, stop)
         cut = rest if self.definite else 2 * math.sqrt(trace * rest)
         signs = [np.where(owner == i, self.sign, 0) for i in range(len(components))]
         self._decompose(signs, cut, count, level > 1e-6 * trace)
-
-    def _factor(self, stop: float) -> tuple[NDArray, float]:
-        """The matrix G, and the trace of what it leaves out."""
-        w, power = self.rate, self.power
-        rest, columns, self.pivots = np.sqrt(self.mass) + 0 * w, [], []
-        while (left := float((np.abs(rest) ** 2).sum())) > stop:
-            k = int(np.argmax(np.abs(rest)))
-            self.pivots.append(k)
-            # Scaled to the pivot's binary exponent, rates far below the range of floats are fine.
-            shift = np.clip(power - power[k], -1000, 1000).astype(int)
-            own = w if np.iscomplexobj(w) else np.ldexp(w, shift)
-            total = own + np.conj(w[k])
-            columns.append(rest * (2 * np.sqrt(own.real) * np.sqrt(w[k].real) / total))
-            rest = rest * ((own - w[k]) / total)
-        return np.reshape(columns, (len(columns), w.size)).T, left
 
     def _decompose(self, signs: list[NDArray], cut: float, count: int, plain: bool) -> None:
         G = self.G
@@ -639,7 +635,7 @@ def width_floor(
 
     Used in: ``book/rates/what-is-cursed.ipynb``.
     """
-    width = _whole("width", width, 0)
+    width = whole("width", width, least=0)
     hankel, cauchy = _hankel(rho, width + 1)
     terms = list(rho.terms) if rho.input_dim == 1 else []
     alternation = None

@@ -14,7 +14,7 @@ from numpy.polynomial import legendre
 from numpy.typing import NDArray
 from scipy import linalg
 
-from curse_lib.hankel import _Cauchy, _normalised, _trapezoid
+from curse_lib.hankel import _Cauchy, _normalised, _pivoted, _trapezoid
 from curse_lib.kernels import ExponentialSum, MemoryKernel, PowerLaw
 from curse_lib.norms import _checked, l1_distance, l1_norm
 
@@ -186,13 +186,8 @@ def _orthonormal(components: list[list[MemoryKernel]]) -> tuple[Array, Array, Ar
             columns.append((a[kept], w[kept], np.full(kept.sum(), owner)))
     a, w, owner = (np.concatenate(column) for column in zip(*columns, strict=True))
     signs = [np.where(owner == i, a / np.abs(a), 0)[:, None] for i in range(len(components))]
-    rest = np.sqrt(np.abs(a) / (2 * w.real)) + 0 * w
-    columns, stop = [], _LEVEL**2 * float((np.abs(rest) ** 2).sum())
-    while float((np.abs(rest) ** 2).sum()) > stop:
-        own = w[np.argmax(np.abs(rest))]
-        columns.append(rest * (2 * np.sqrt(w.real * own.real) / (w + own.conj())))
-        rest = rest * ((w - own) / (w + own.conj()))
-    G = np.array(columns).T
+    mass = np.abs(a) / (2 * w.real)
+    G = _pivoted(mass, w, 0 * mass, _LEVEL**2 * float(mass.sum()))[0]
     values, Z = linalg.svd(np.concatenate([(G * s).T @ G for s in signs]), full_matrices=False)[1:]
     kept = values > _LEVEL * values[0]
     root, Z = np.sqrt(values[kept]), Z[kept].conj().T
