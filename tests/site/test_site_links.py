@@ -182,6 +182,8 @@ ANSWERED_BY = {
     "inverse theorem": ["curse-stable-inverse", "curse-relative-cure"],
     "delay": ["delay-flat-spectrum", "delay-law", "delay-bracket", "fmri-smallest-width"],
     "Müntz and Szász": ["muentz-distance", "muentz-floor", "muentz-complete", "muentz-incomplete"],
+    "Theorem 4.1": ["theorem-4-1-parameters", "theorem-4-1-loss", "theorem-4-1-exponent"],
+    "plateaus, closed forms": ["landscape-closed-forms", "exact-ei-law", "plateau-floor"],
     "memory function": ["kernel-memory-function"],
     "white noise": ["model-white-noise-scaling"],
 }

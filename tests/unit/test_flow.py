@@ -1,0 +1,172 @@
+"""Flows and descents: exact cases, ends of runs, wrong input."""
+
+import math
+
+import numpy as np
+import pytest
+
+from curse_lib import (
+    AiryKernel,
+    ExponentialSum,
+    GaussianBump,
+    PopulationLoss,
+    Trajectory,
+    adam,
+    gauss_newton,
+    gradient_descent,
+    gradient_flow,
+    heavy_ball,
+    hitting_times,
+    nesterov,
+    one_neuron_plateau,
+    plateau_floor,
+    reduced_plateau,
+)
+
+EMPTY = ExponentialSum([0.0], [1.0])
+SPARE = ExponentialSum([1.0, 0.0], [1.0, 0.5])
+METHODS = [gradient_descent, heavy_ball, nesterov, adam, gauss_newton]
+
+
+def moved(loss, state, value):
+    return np.linalg.norm(state) > 0.1
+
+
+def sane(run):
+    assert isinstance(run, Trajectory)
+    m = run.population_loss.width
+    assert run.states.shape == (run.times.size, 2 * m) and run.loss.shape == run.times.shape
+    assert run.amplitudes.shape == run.rates.shape == (run.times.size, m)
+    assert all(np.isfinite(a).all() for a in (run.times, run.states, run.loss))
+    assert np.all(np.diff(run.times) >= 0) and run.times[0] == 0 and run.rates.min() > 0
+    assert run.reason
+
+
+def test_linear_part_is_exact():
+    # A frozen rate would make it da/dtau = 2 (R - a/(2w)); at short times it is frozen.
+    loss = PopulationLoss(GaussianBump(12.0, 0.5), EMPTY)
+    run = gradient_flow(loss, until=5.0)
+    sane(run)
+    late = loss.inner_products([0.0, 0.0])[1][0]
+    assert run.times[-1] == 5.0 and "5" in run.reason and not run.at_rest
+    assert run.states[-1, 0] == pytest.approx(2 * late * (1 - math.exp(-5.0)), rel=1e-5)
+
+
+def test_flow_comes_to_rest_where_the_law_says():
+    run = gradient_flow(GaussianBump(5.0, 1e-9), EMPTY)
+    sane(run)
+    assert run.at_rest and "local minimum" in run.reason
+    # J = a^2/2w - 2 a e^{-wD} is smallest at w = 1/(2D), a = 2w/sqrt(e)
+    assert run.rates[-1] == pytest.approx(0.1, rel=1e-4)
+    assert run.amplitudes[-1] == pytest.approx(0.2 * math.exp(-0.5), rel=1e-4)
+    assert run.loss[-1] == pytest.approx(-1 / (5 * math.e), rel=1e-6)
+    assert np.all(np.diff(run.loss) <= 1e-15)
+
+
+def test_flow_stops_when_asked():
+    run = gradient_flow(GaussianBump(5.0, 0.5), EMPTY, stop=moved)
+    assert run.reason == "stop returned true" and np.linalg.norm(run.states[-2]) <= 0.1
+    run = gradient_flow(GaussianBump(5.0, 0.5), EMPTY, max_steps=7)
+    assert "7" in run.reason and run.times.size == 8
+
+
+def test_a_learnt_target_is_at_rest():
+    run = gradient_flow(SPARE, SPARE)
+    assert run.at_rest and run.times.size == 1
+    found = hitting_times(SPARE, SPARE, 0.1)
+    assert math.isinf(found.parameters) and math.isinf(found.loss) and found.reason
+    assert plateau_floor(SPARE, SPARE, 0.1) == math.inf
+    assert reduced_plateau(SPARE, SPARE, 0.1).time == math.inf
+
+
+def test_a_gradient_below_the_range_of_doubles_is_no_rest():
+    early = ExponentialSum([1.0], [1.0])
+    run = gradient_flow(early + GaussianBump(1000.0, 0.5), early)
+    assert not run.at_rest and "gradient vanishes" in run.reason
+
+
+def test_an_airy_target():
+    run = gradient_flow(AiryKernel(2.0, 3.0), ExponentialSum([0.0, 0.0], [1.0, 2.0]), until=100.0)
+    sane(run)
+    assert run.loss[-1] < 0
+
+
+def test_parameters_only_ends_early():
+    target = SPARE + GaussianBump(20.0, 0.5)
+    both = hitting_times(target, SPARE, 0.02)
+    one = hitting_times(target, SPARE, 0.02, parameters_only=True)
+    assert one.parameters == both.parameters and one.steps < both.steps
+    assert math.isinf(one.loss) and "asked" in one.reason
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_descents_lower_the_loss(method):
+    run = method(GaussianBump(3.0, 0.5), EMPTY, steps=300)
+    sane(run)
+    assert run.loss[-1] < -1e-3
+
+
+def test_small_steps_follow_the_flow():
+    loss = PopulationLoss(GaussianBump(3.0, 0.5), EMPTY)
+    flow = gradient_flow(loss, until=2.0)
+    run = gradient_descent(loss, learning_rate=1e-3, steps=2000)
+    assert run.times[-1] == pytest.approx(2.0)
+    assert run.states[-1] == pytest.approx(flow.states[-1], rel=1e-3)
+
+
+def test_momentum_is_a_learning_rate_on_the_plateau():
+    loss = PopulationLoss(GaussianBump(6.0, 0.5), EMPTY)
+    plain = gradient_descent(loss, learning_rate=0.2, steps=20_000, stop=moved)
+    heavy = heavy_ball(loss, learning_rate=0.02, momentum=0.9, steps=20_000, stop=moved)
+    assert 10 * heavy.times[-1] == pytest.approx(plain.times[-1], rel=0.1)
+
+
+def test_gauss_newton_sees_no_plateau_unless_damped():
+    loss = PopulationLoss(GaussianBump(12.0, 0.5), EMPTY)
+    exact = gauss_newton(loss, learning_rate=0.1, steps=100, stop=moved)
+    assert exact.reason == "stop returned true"
+    damped = gauss_newton(loss, learning_rate=0.1, damping=0.1, steps=100, stop=moved)
+    assert np.linalg.norm(damped.states[-1]) < 0.01
+
+
+@pytest.mark.parametrize("method", METHODS[:4])
+def test_too_long_steps_end_the_run(method):
+    start = ExponentialSum([1.0, 0.5], [1.0, 0.2])
+    run = method(start + GaussianBump(3.0, 0.5, 5.0), start, learning_rate=1e4, steps=50)
+    sane(run)
+    assert "learning rate" in run.reason
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plateau_floor(SPARE, SPARE, 0.5), "smallest rate"),
+        (lambda: plateau_floor(SPARE, SPARE, 0.0), "positive"),
+        (lambda: reduced_plateau(SPARE, SPARE, 0.6), "smallest rate"),
+        (lambda: reduced_plateau(SPARE, ExponentialSum([1.0], [1.0])), "no spare neuron"),
+        (lambda: reduced_plateau(SPARE + GaussianBump(1.0, 0.5), SPARE), "no plateau"),
+        (
+            lambda: reduced_plateau(
+                GaussianBump(20.0, 0.5), ExponentialSum([0.0, 0.0], [1.0, 1.0])
+            ),
+            "rates of their own",
+        ),
+        (lambda: one_neuron_plateau(10.0, 1.0, 0.97), "1/2"),
+        (lambda: one_neuron_plateau(10.0, 1.0, 1.0), "smallest rate"),
+        (lambda: one_neuron_plateau(-1.0, 1.0, 0.1), "delay"),
+        (lambda: hitting_times(SPARE, SPARE, -0.1), "delta"),
+        (lambda: gradient_flow(PopulationLoss(SPARE, SPARE), SPARE), "its own start"),
+        (lambda: gradient_flow(SPARE, SPARE, rtol=1.0), "rtol"),
+        (lambda: gradient_flow(SPARE, SPARE, until=0.0), "until"),
+        (lambda: gradient_flow(SPARE, SPARE, max_steps=0), "max_steps"),
+        (lambda: gradient_descent(SPARE, SPARE, steps=1.5), "steps"),
+        (lambda: gradient_descent(SPARE, SPARE, learning_rate=0.0), "learning_rate"),
+        (lambda: heavy_ball(SPARE, SPARE, momentum=1.0), "momentum"),
+        (lambda: adam(SPARE, SPARE, beta2=-0.1), "beta2"),
+        (lambda: gauss_newton(SPARE, SPARE, learning_rate=2.0), "learning_rate"),
+        (lambda: gauss_newton(SPARE, SPARE, damping=-1.0), "damping"),
+    ],
+)
+def test_wrong_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
