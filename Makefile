@@ -57,7 +57,7 @@ lock:
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv; install it with pip install uv"; exit 1; }
 	@{ echo "# Written by \`make lock\`: versions for Python 3.11 to 3.13 on Linux and macOS."; \
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
-		--fork-strategy fewest --only-binary :all: --no-header --no-annotate --no-emit-index-url --quiet; } > constraints.draft
+		--fork-strategy fewest --only-binary :all: --prerelease disallow --no-header --no-annotate --no-emit-index-url --quiet; } > constraints.draft
 	@mv constraints.draft constraints.txt
 	@echo "constraints.txt is written. Next: make book, make test."
 

@@ -85,6 +85,11 @@ from curse_lib.ledger import (
     Claim,
     claim,
 )
+from curse_lib.lorenz96 import (
+    Lorenz96,
+    Lorenz96Data,
+    ornstein_uhlenbeck,
+)
 from curse_lib.loss import (
     PopulationLoss,
 )
@@ -104,8 +109,20 @@ from curse_lib.norms import (
 from curse_lib.stability import (
     perturbation_error,
     perturbation_radius,
+    sampled_perturbation_error,
     slowest_rate_bound,
     stability_radius,
+)
+from curse_lib.sweep import (
+    SweepError,
+    point_seed,
+    sweep,
+)
+from curse_lib.training import (
+    SequenceTask,
+    TrainingRuns,
+    WhiteNoiseTask,
+    train,
 )
 
 __all__ = [
@@ -128,6 +145,8 @@ __all__ = [
     "LegendreKernel",
     "LinearFunctional",
     "LinearRNN",
+    "Lorenz96",
+    "Lorenz96Data",
     "MeasuredKernel",
     "MemoryFunction",
     "MemoryKernel",
@@ -138,12 +157,16 @@ __all__ = [
     "Probe",
     "PureDelay",
     "SampledKernel",
+    "SequenceTask",
     "Slider",
     "StackedKernel",
     "StateSpaceKernel",
+    "SweepError",
     "TanhRNN",
+    "TrainingRuns",
     "Trajectory",
     "VERDICTS",
+    "WhiteNoiseTask",
     "WidthBracket",
     "adam",
     "approximate",
@@ -168,9 +191,11 @@ __all__ = [
     "memory_function",
     "nesterov",
     "one_neuron_plateau",
+    "ornstein_uhlenbeck",
     "perturbation_error",
     "perturbation_radius",
     "plateau_floor",
+    "point_seed",
     "probe_all",
     "probe_causality",
     "probe_continuity",
@@ -179,11 +204,14 @@ __all__ = [
     "probe_regularity",
     "random_hurwitz",
     "reduced_plateau",
+    "sampled_perturbation_error",
     "slider",
     "slowest_rate_bound",
     "smallest_width",
     "stability_radius",
     "stack",
+    "sweep",
+    "train",
     "use_style",
     "white_noise",
     "width_floor",

@@ -10,18 +10,25 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import linalg, optimize, special
 
-from curse_lib._checks import number
+from curse_lib._checks import number, real_array, whole
 from curse_lib.approximation import Approximation
 from curse_lib.kernels import ExponentialSum, MemoryKernel
 from curse_lib.models import LinearRNN
 from curse_lib.norms import _checked
 
-__all__ = ["perturbation_error", "perturbation_radius", "slowest_rate_bound", "stability_radius"]
+__all__ = [
+    "perturbation_error",
+    "perturbation_radius",
+    "sampled_perturbation_error",
+    "slowest_rate_bound",
+    "stability_radius",
+]
 
 Array = NDArray[np.float64]
 
@@ -195,6 +202,118 @@ def _blocks(columns: Array, kernel: ExponentialSum) -> Array:
     for k in np.flatnonzero(kernel.rates.imag > 0):
         columns[k : k + 2] = np.hypot(columns[k], columns[k + 1]) / math.sqrt(2)
     return columns
+
+
+def sampled_perturbation_error(
+    weights: Sequence[ArrayLike],
+    error: Callable[..., float],
+    radii: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    directions: int = 10,
+    gradient: Callable[..., Sequence[ArrayLike]] | None = None,
+    ascents: int = 10,
+    norms: Sequence[float] | None = None,
+) -> Array:
+    r"""The worst error found among models whose weights moved: a lower bound of the worst there is.
+
+    .. math:: E(r) = \sup \{\mathrm{error}(\theta') : \|\theta' - \theta\| \le r\}, \qquad
+              \|\theta\| = \max(|W|_2, |U|_2, |c|_2, \dots),
+
+    with the spectral norm of matrices and the Euclidean one of vectors.
+
+    Parameters
+    ----------
+    weights : sequence of array_like
+        The model's weights, each a vector or a matrix, such as W, U and c.
+    error : callable
+        ``error(*weights)``, a number or inf: the error of the model with these weights.
+    radii : array_like, shape (n,)
+        Radii :math:`r \ge 0`, in any order.
+    rng : numpy.random.Generator
+        Source of the directions.
+    directions : int
+        Number of random directions at each radius; each moves all weights as far as r allows.
+    gradient : callable, optional
+        ``gradient(*weights)``, the derivatives of the error. With it each sample is driven further;
+        from the worst alone the ascent would often end at a lower maximum.
+    ascents : int
+        Steps of that ascent, at most.
+    norms : sequence of {2, inf}, optional
+        For each array 2, or inf for the largest modulus of an entry: the spectral norm of a
+        diagonal matrix that is given by its diagonal. By default 2.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        At most E(r), and nondecreasing in r: a model within a smaller radius counts for larger
+        ones, and the model itself for all.
+
+    Raises
+    ------
+    ValueError
+        If an argument isn't allowed or an error isn't a number.
+
+    Notes
+    -----
+    All samples are extreme points of the ball: random orthogonal matrices, unit vectors, signs.
+    The ascent moves on to the point of the ball at which the linearised error is largest; it never
+    descends while the error is convex, and stops when it would. A maximum over samples grows with
+    their number and says nothing from above; for the kernels of linear networks
+    :func:`perturbation_error` does. Cost directions (1 + ascents) evaluations at each radius.
+
+    Source: Definition 3.4 of S. Wang, Z. Li and Q. Li, "Inverse approximation theory for nonlinear
+    recurrent neural networks" (ICLR 2024), where E(r) is estimated by the maximum over 3 or 10
+    random perturbations.
+
+    Used in: ``book/plateaus/nonlinear-memory.ipynb``.
+    """
+    theta = [real_array(f"weights[{i}]", w) for i, w in enumerate(weights)]
+    norms = [2.0] * len(theta) if norms is None else [float(p) for p in norms]
+    if len(norms) != len(theta) or not set(norms) <= {2.0, math.inf}:
+        raise ValueError(f"norms must be {len(theta)} numbers, each 2 or inf; got {norms!r}")
+    if not theta or any(w.ndim not in (1, 2) for w in theta):
+        raise ValueError("weights must be one or more vectors or matrices")
+    radii = np.atleast_1d(real_array("radii", radii))
+    if radii.ndim != 1 or (radii < 0).any():
+        raise ValueError(f"radii must be one or more numbers >= 0; got {radii!r}")
+    whole("directions", directions)
+    ascents = whole("ascents", ascents, 0) if gradient is not None else 0
+
+    def moved(radius: float, slopes: Sequence[ArrayLike]) -> list[Array]:
+        return [w + radius * _steepest(np.asarray(g), p) for w, g, p in zip(theta, slopes, norms)]
+
+    def measured(point: list[Array]) -> float:
+        value = float(error(*point))
+        if math.isnan(value):
+            raise ValueError("error must return a number or inf; got nan")
+        return value
+
+    at_rest = measured(theta)
+    found = np.full(radii.shape, at_rest)
+    for k in np.flatnonzero(radii):
+        for _ in range(directions):
+            point = moved(radii[k], [rng.standard_normal(w.shape) for w in theta])
+            best = measured(point)
+            for _ in range(ascents):
+                point = moved(radii[k], gradient(*point)) if math.isfinite(best) else point
+                if (value := measured(point)) <= best:
+                    break
+                best = value
+            found[k] = max(found[k], best)
+    order = np.argsort(radii)
+    found[order] = np.maximum.accumulate(np.maximum(found[order], at_rest))
+    return found
+
+
+def _steepest(slope: Array, order: float) -> Array:
+    """The point of the unit ball in which a linear function with this slope is largest."""
+    if order == math.inf:
+        return np.sign(slope)
+    if slope.ndim == 1:
+        return slope / (np.linalg.norm(slope) or 1.0)
+    left, sizes, right = np.linalg.svd(slope, full_matrices=False)
+    return (left * (sizes > 0)) @ right
 
 
 def stability_radius(network: LinearRNN | Approximation) -> float:

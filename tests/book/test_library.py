@@ -20,6 +20,7 @@ import curse_lib
 # A module imports only from modules before it, and the last two are the only ones for display.
 LAYERS = (
     "_checks",
+    "_progress",
     "kernels",
     "norms",
     "models",
@@ -69,7 +70,7 @@ def test_no_arrow_runs_back_up(module):
 def test_core_needs_numpy_and_scipy_alone(module):
     outside = {name.split(".")[0] for name in imported(MODULES[module])}
     outside -= {"numpy", "scipy", "curse_lib", "__future__"} | set(sys.stdlib_module_names)
-    assert outside == ({"mpmath"} if module == "hankel" else set())
+    assert outside == {"hankel": {"mpmath"}, "_progress": {"tqdm"}}.get(module, set())
 
 
 def test_interval_arithmetic_is_imported_by_those_who_ask_for_it_alone():

@@ -18,6 +18,7 @@ from curse_lib import (
     slowest_rate_bound,
     stability_radius,
 )
+from curse_lib.stability import sampled_perturbation_error
 
 KERNELS = [
     ExponentialSum([1.0, 0.5], [0.2, 2.0]),
@@ -168,3 +169,87 @@ def test_rates_near_the_ends_of_the_floats(rate):
 def test_the_slowest_rate_of_what_is_no_kernel():
     with pytest.raises(ValueError, match="rho must be a MemoryKernel"):
         slowest_rate_bound(None, 0.1, 1.0)
+
+
+def kernel_error(rho):
+    """The L1 distance from rho of the kernel of a network given by its rates, U and c."""
+    return lambda w, U, c: l1_distance(ExponentialSum(c * U, w), rho) if w.min() > 0 else math.inf
+
+
+def test_samples_are_below_the_worst_and_the_ascent_nears_it():
+    rho = KERNELS[0]
+    weights, radii = (rho.rates, rho.amplitudes, np.ones(2)), [0.02, 0.0, 0.1, 0.19]
+    worst = [perturbation_error(rho, r, weights="all") for r in radii]
+
+    def gradient(w, U, c):
+        # Of the integral of the kernel, its L1 norm as long as all amplitudes are positive.
+        return -c * U / w**2, c / w, U / w
+
+    options = {"norms": (np.inf, np.inf, np.inf), "directions": 5}
+    found = sampled_perturbation_error(
+        weights, kernel_error(rho), radii, np.random.default_rng(1), **options
+    )
+    climbed = sampled_perturbation_error(
+        weights, kernel_error(rho), radii, np.random.default_rng(1), gradient=gradient, **options
+    )
+    assert found[1] == 0 and np.all(found <= climbed) and np.all(climbed <= np.array(worst) + 1e-12)
+    # All weights move at once and as far as they may: the ascent finds the supremum itself.
+    assert climbed == pytest.approx(worst, rel=1e-10)
+    # The balls of Definition 3.4 are smaller.
+    small = sampled_perturbation_error(
+        weights, kernel_error(rho), radii, np.random.default_rng(1), norms=(np.inf, 2, 2)
+    )
+    assert np.all(small <= worst) and small[2] > 0.3 * worst[2]
+
+
+def test_ball_of_a_matrix():
+    # max of the trace of W over |W - 1|_2 <= r is m (1 + r); of c over |c| <= r it is r sqrt(m).
+    m, rng = 6, np.random.default_rng(2)
+    found = sampled_perturbation_error(
+        (np.eye(m), np.zeros(m)),
+        lambda W, c: np.trace(W) + c.sum(),
+        [0.5, 2.0],
+        rng,
+        gradient=lambda W, c: (np.eye(m), np.ones(m)),
+    )
+    assert found == pytest.approx([m * (1 + r) + r * math.sqrt(m) for r in (0.5, 2.0)], rel=1e-12)
+    seen = []
+    sampled_perturbation_error(
+        (np.eye(m), np.zeros(m), np.zeros((m, 2))),
+        lambda W, c, U: seen.append((W - np.eye(m), c, U)) or 0.0,
+        [0.7],
+        rng,
+        norms=(2, 2, np.inf),
+    )
+    assert len(seen) == 11
+    for W, c, U in seen[1:]:
+        assert np.linalg.svd(W, compute_uv=False) == pytest.approx(np.full(m, 0.7), rel=1e-10)
+        assert np.linalg.norm(c) == pytest.approx(0.7) and np.all(np.abs(U) == 0.7)
+
+
+def test_larger_balls_hold_the_smaller_ones():
+    radii = np.array([0.3, 0.1, 0.2])
+    found = sampled_perturbation_error(
+        (np.ones(3),), lambda c: math.cos(20 * c[0]), radii, np.random.default_rng(3)
+    )
+    assert found[1] <= found[2] <= found[0] and found.min() >= math.cos(20)
+
+
+def test_what_samples_refuse():
+    rng = np.random.default_rng(4)
+
+    def call(weights=([1.0, 1.0],), error=lambda c: 0.0, radii=(0.1,), **options):
+        return sampled_perturbation_error(weights, error, radii, rng, **options)
+
+    assert call(error=lambda c: math.inf) == [math.inf]
+    for refused, message in (
+        (lambda: call(weights=()), "one or more"),
+        (lambda: call(weights=(np.ones((2, 2, 2)),), error=lambda W: 0.0), "vectors or matrices"),
+        (lambda: call(radii=(-0.1,)), "radii"),
+        (lambda: call(norms=(1,)), "each 2 or inf"),
+        (lambda: call(norms=(2, 2)), "must be 1 numbers"),
+        (lambda: call(directions=0), "directions"),
+        (lambda: call(error=lambda c: math.nan), "got nan"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            refused()

@@ -184,6 +184,10 @@ ANSWERED_BY = {
     "Müntz and Szász": ["muentz-distance", "muentz-floor", "muentz-complete", "muentz-incomplete"],
     "Theorem 4.1": ["theorem-4-1-parameters", "theorem-4-1-loss", "theorem-4-1-exponent"],
     "plateaus, closed forms": ["landscape-closed-forms", "exact-ei-law", "plateau-floor"],
+    "Figure 1": ["figure-1-a", "figure-1-b", "figure-1-c"],
+    "Figure 1, our choices": [
+        f"figure-1-{name}" for name in ("network", "targets", "rate", "lorenz")
+    ],
     "memory function": ["kernel-memory-function"],
     "white noise": ["model-white-noise-scaling"],
 }
