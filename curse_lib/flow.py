@@ -165,12 +165,11 @@ def _population_loss(target: MemoryKernel | PopulationLoss, start: ExponentialSu
 def _end(loss: PopulationLoss, y: Array) -> tuple[str, bool] | None:
     """Whether a minimum, or a saddle point that symmetry keeps, is right beside a state."""
     here, free = y, ~loss._twins
-    for count in range(6):
+    for _ in range(6):
         gradient, values, vectors, unit, rounding, part = _spectrum(loss, here, free)
         if np.any(np.abs(gradient) > 1e-2 * part):
             return None
-        # The steep directions first: until they are done the others aren't level.
-        clear = np.abs(values) > (max(rounding, 1e-3) if count < 2 else rounding)
+        clear = np.abs(values) > rounding
         step = np.zeros(y.size)
         along = vectors[:, clear].T @ (unit * gradient[free]) / values[clear]
         step[free] = unit * (vectors[:, clear] @ along)

@@ -69,6 +69,24 @@ def test_inner_products_keep_twelve_digits(seed):
             assert abs(fixed[k] - late) <= 1e-12 * size
 
 
+@pytest.mark.parametrize("rate", [6.5, 12.0, 30.0, 90.0])
+def test_moments_of_the_edge_of_a_bump(rate):
+    # From rates of 6 on the edge at lag 0 outweighs the bump at 1.
+    loss = PopulationLoss(GaussianBump(1.0, 0.5), ExponentialSum([0.0], [rate]))
+    for order in range(3):
+        _, exact_moment, _ = moments(loss, np.zeros(2), order, 0)
+        found = loss.inner_products(np.zeros(2), order)[1][0]
+        assert abs(found - exact_moment) <= 1e-12 * exact_moment
+
+
+def test_value_on_a_way_along_which_a_late_bump_fades():
+    # The inner product with the bump falls by e^{180} on the way of the rate from 11 to 20.
+    bump, a = GaussianBump(20.0, 0.1, 1e96), 0.5
+    loss = PopulationLoss(bump, ExponentialSum([a], [20.0]))
+    there, here = (a * a / (2 * w) - 2 * a * transform(bump, w) for w in map(mp.mpf, (11, 20)))
+    assert abs(loss.value([0.0, -9.0]) - (there - here)) <= 1e-12 * abs(there - here)
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-9, 1e-2])
 def test_cancelling_neurons_lose_nothing(scale):
     # Amplitudes that nearly cancel, at rates as close as those of a trained network.

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import integrate
 
 from curse_lib import (
     AiryKernel,
@@ -83,6 +84,83 @@ def test_a_gradient_below_the_range_of_doubles_is_no_rest():
     early = ExponentialSum([1.0], [1.0])
     run = gradient_flow(early + GaussianBump(1000.0, 0.5), early)
     assert not run.at_rest and "gradient vanishes" in run.reason
+
+
+@pytest.mark.parametrize(
+    ("amplitudes", "mass", "verdict"),
+    [
+        ((1.5, -0.5), 1.0, "minimum"),
+        ((0.5, 0.5), 1.0, "saddle"),
+        ((0.5, 0.5), -1.0, "minimum"),
+        ((0.3, 0.7), -1.0, "minimum"),
+        ((1.5, -0.5), -1.0, "leaves"),
+        ((0.3, 0.7), 1.0, "leaves"),
+        ((0.2, 0.3, 0.5), -1.0, "minimum"),
+    ],
+)
+def test_the_sign_that_tells_whether_neurons_of_one_rate_part(amplitudes, mass, verdict):
+    # Where r_1 vanishes, parting them has the curvature 2 a_1 a_2 (a_1 + a_2) r_2, and r_2 has
+    # the sign of -mass. Until they part they move as one neuron does.
+    one, m = ExponentialSum([1.0], [1.0]), len(amplitudes)
+    target = one + GaussianBump(8.0, 0.5, mass)
+    run = gradient_flow(target, ExponentialSum(amplitudes, np.ones(m)), rtol=1e-4, max_steps=80)
+    whole = gradient_flow(target, one)
+    parted = verdict == "leaves"
+    assert whole.at_rest and (parted or run.at_rest == (verdict == "minimum"))
+    assert ("saddle" in run.reason) == (verdict == "saddle")
+    assert (np.ptp(run.rates, axis=1).max() > 0.1) == parted
+    if parted:
+        assert run.loss[-1] < whole.loss[-1]
+    else:
+        assert run.rates[-1] == pytest.approx(np.full(m, whole.rates[-1, 0]), rel=1e-6)
+        assert run.amplitudes[-1].sum() == pytest.approx(whole.amplitudes[-1, 0], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("start", "delay", "steps"),
+    [
+        (ExponentialSum([0.3, 0.7], [1.0, 1.0]), 34.0, 130),  # a crawl with a small split
+        (ExponentialSum([0.3, 0.7], [1.0, 1.0 + 1e-9]), 40.0, 150),
+        (SPARE, 60.0, 300),
+        (SPARE, 1000.0, 100),
+    ],
+)
+def test_no_rest_is_claimed_on_a_plateau(start, delay, steps):
+    # They end: by the law of unequal halves, and by the spare neuron.
+    run = gradient_flow(
+        ExponentialSum([1.0], [1.0]) + GaussianBump(delay, 0.5), start, rtol=1e-4, max_steps=steps
+    )
+    sane(run)
+    assert not run.at_rest and str(steps) in run.reason
+
+
+def test_no_rest_is_claimed_on_a_manifold_of_minima():
+    # Any rate will do for a neuron whose amplitude falls to 0: no curvature to resolve.
+    start = ExponentialSum([0.9, 0.0], [1.0, 0.5])
+    run = gradient_flow(ExponentialSum([1.0], [1.0]), start, max_steps=300)
+    sane(run)
+    assert not run.at_rest and run.loss[-1] == pytest.approx(-(0.1**2) / 2, rel=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("amplitude", [0.0, 0.4])
+def test_the_flow_against_another_integrator(unit, amplitude):
+    # DOP853 knows neither Hessian nor deviations. In another unit all scale: rates, amplitudes
+    # and training time with it, lags against it.
+    def slopes(_, z):
+        a, w = z
+        fall, mine = math.exp(-2 * w), 0.4 / (1 + w)
+        rest = a / (2 * w) - fall - mine
+        return [-2 * rest, 2 * a * (a / (4 * w * w) - 2 * fall - mine / (1 + w))]
+
+    exact = integrate.solve_ivp(
+        slopes, (0, 3.0), [amplitude, 1.5], "DOP853", rtol=1e-12, atol=1e-14
+    ).y[:, -1]
+    target = ExponentialSum([0.4 * unit], [unit]) + GaussianBump(2.0 / unit, 1e-9 / unit)
+    start = ExponentialSum([amplitude * unit], [1.5 * unit])
+    run = gradient_flow(target, start, until=3.0 * unit, rtol=1e-9)
+    found = np.append(run.amplitudes[-1], run.rates[-1]) / unit
+    assert found == pytest.approx(exact, rel=1e-8)
 
 
 def test_an_airy_target():

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special
 
 from curse_lib import AiryKernel, ExponentialSum, GaussianBump, PopulationLoss, PowerLaw, stack
 
@@ -59,7 +60,26 @@ def test_rates_beyond_the_reach_of_a_bump_see_its_edge():
     assert value == pytest.approx(edge, rel=1e-5)
 
 
-@pytest.mark.parametrize("amplitudes", [[0.3, 0.7], [0.5, 0.5, 0.0], [1.5, -0.5, 1.5, 0.0]])
+def test_an_airy_term_at_fast_rates():
+    # Its series at 0: the second derivative is t Ai, hence 0, Ai(0), 2 Ai'(0) follow.
+    (ai, slope, *_), s = special.airy(0.0), 1e4
+    loss = PopulationLoss(AiryKernel(1.0, 0.0), ExponentialSum([0.0], [s]))
+    exact = ai / s + slope / s**2 + ai / s**4 + 2 * slope / s**5
+    assert loss.inner_products(np.zeros(2))[1][0] == pytest.approx(exact, rel=1e-12)
+
+
+def test_a_far_rate_and_an_exponential_that_is_left_to_learn():
+    # J = a^2/2w - 2a/(w + r) + 1/2r on a way of the rate that nearly ends at the pole -r.
+    slow, a = 1e-3, 0.5
+    loss = PopulationLoss(ExponentialSum([1.0], [slow]), ExponentialSum([a], [1.0]))
+    values = [a * a / (2 * w) - 2 * a / (w + slow) for w in (0.01, 1.0)]
+    assert loss.value([0.0, -0.99]) == pytest.approx(values[0] - values[1], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "amplitudes",
+    [[0.3, 0.7], [0.5, 0.5, 0.0], [1.5, -0.5, 1.5, 0.0], [0.2, 0.2, 0.2, 0.2, 0.7]],
+)
 def test_turned_coordinates(amplitudes):
     start = ExponentialSum([*amplitudes, 0.4], [*np.ones(len(amplitudes)), 2.0])
     loss = PopulationLoss(start + GaussianBump(6.0, 0.5), start)
