@@ -1,16 +1,4 @@
-r"""The forced Lorenz-96 system with two time-scales: a nonlinear relation between sequences.
-
-Slow variables :math:`y_k` on a ring of K nodes carry J fast ones :math:`z_{j,k}` each:
-
-.. math::
-   \dot y_k &= -y_{k-1}(y_{k-2} - y_{k+1}) - y_k + F + x_k + \frac{s}{J} \sum_j z_{j,k}, \\
-   \dot z_{j,k} &= \kappa\,[-z_{j+1,k}(z_{j+2,k} - z_{j-1,k}) - z_{j,k} + y_k].
-
-The forcing x is the input and a slow variable the output. The fast variables form one ring,
-:math:`z_{j+J,k} = z_{j,k+1}`, as in Lorenz's own system. With s = -1 and
-:math:`\kappa` = 1 this is the system with many slow variables; with K = 1 and :math:`\kappa` = 2
-the variant with one, whose sign s isn't settled and matters.
-"""
+"""The forced Lorenz-96 system with two time-scales: a nonlinear relation between sequences."""
 
 from __future__ import annotations
 
@@ -115,7 +103,18 @@ class Lorenz96Data:
 
 @dataclass(frozen=True)
 class Lorenz96:
-    r"""The forced Lorenz-96 system of :mod:`curse_lib.lorenz96`.
+    r"""The forced Lorenz-96 system with two time-scales.
+
+    Slow variables :math:`y_k` on a ring of K nodes carry J fast ones :math:`z_{j,k}` each:
+
+    .. math::
+       \dot y_k &= -y_{k-1}(y_{k-2} - y_{k+1}) - y_k + F + x_k + \frac{s}{J} \sum_j z_{j,k}, \\
+       \dot z_{j,k} &= \kappa\,[-z_{j+1,k}(z_{j+2,k} - z_{j-1,k}) - z_{j,k} + y_k].
+
+    The forcing x is the input and a slow variable the output. The fast variables form one ring,
+    :math:`z_{j+J,k} = z_{j,k+1}`, as in Lorenz's own system. With s = -1 and :math:`\kappa = 1`
+    this is the system with many slow variables; with K = 1 and :math:`\kappa = 2` the variant with
+    one, whose sign s isn't settled and matters.
 
     Parameters
     ----------
