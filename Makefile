@@ -15,7 +15,7 @@ CONSTRAINTS ?= constraints.txt
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: help book test lab bench strip format lint lock clean
+.PHONY: help book test lab bench coursework grade teach strip format lint lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,10 +23,12 @@ help:
 	@echo "make test    build the book and run all tests"
 	@echo "make lab     open your own copy of the chapters in JupyterLab"
 	@echo "make bench   measure speed, as ratios within one run"
+	@echo "make coursework  write the students' sheets;  make grade SUBMISSIONS=folder  grade them"
+	@echo "make teach   open a course folder with nbgrader in JupyterLab"
 	@echo "make strip   remove stored outputs from the notebooks in book/"
 	@echo "make format  format the code;  make lint  check it"
 	@echo "make lock    write constraints.txt anew (needs uv)"
-	@echo "make clean   remove what was built; keeps $(VENV) and your copy in lab/"
+	@echo "make clean   remove what was built; keeps $(VENV), lab/ and course/"
 
 book: $(VENV)/.installed
 	@$(BIN)/jupyter-book build -W -n --keep-going .
@@ -42,6 +44,21 @@ lab: $(VENV)/.installed
 
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+# The sheets: YEAR=2027 changes the seeds, OVERLAY=folder the hidden tests, COURSE=folder names a
+# course of nbgrader. More options: make grade SUBMISSIONS=folder ARGS=--cell-seconds=120
+SHEETS = $(BIN)/python book/_tools/coursework.py
+SAID = --year="$(YEAR)" --overlay="$(OVERLAY)"
+
+coursework: $(VENV)/.installed
+	@$(SHEETS) release $(SAID) --output="$(OUTPUT)" $(ARGS)
+
+grade: $(VENV)/.installed
+	@$(SHEETS) grade $(SAID) --submissions="$(SUBMISSIONS)" --output="$(OUTPUT)" \
+		--course="$(COURSE)" $(ARGS)
+
+teach: $(VENV)/.installed
+	@$(SHEETS) teach $(SAID) --course="$(COURSE)" $(ARGS)
 
 lint: $(VENV)/.installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -63,9 +80,10 @@ lock:
 
 clean:
 	@rm -rf _build build *.egg-info .pytest_cache .ruff_cache .hypothesis .benchmarks
-	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './lab/*' -prune \
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './lab/*' \
+		-not -path './course/*' -prune \
 		-exec rm -rf {} +
-	@echo "Removed what was built. $(VENV) and lab/ stay."
+	@echo "Removed what was built. $(VENV), lab/ and course/ stay."
 
 # The environment. It is installed again when pyproject.toml or constraints.txt is newer.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -75,7 +93,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		echo "Install one and say which, for example: make book PYTHON=python3.12"; exit 1; }
 	@echo "Installing the book's packages into $(VENV); the first time takes a few minutes ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP_INSTALL) -e '.[book,test]'
+	@$(PIP_INSTALL) -e '.[book,test,teach]'
 	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed

@@ -61,6 +61,7 @@ def book_files(book: Path) -> list[Path]:
         for path in book.rglob("*")
         if path.is_file()
         and path.suffix != ".toml"  # settings of the book's own tools
+        and path.relative_to(book).parts[:2] != ("coursework", "source")  # solutions
         and not any(part.startswith((".", "_")) for part in path.relative_to(book).parts)
     )
 

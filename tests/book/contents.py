@@ -12,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
+MASTERS = BOOK / "coursework" / "source"
 TEMPLATE = BOOK / "_template" / "chapter.ipynb"
 
 
@@ -39,9 +40,14 @@ def chapters() -> list[Path]:
 
 
 def notebooks() -> list[Path]:
-    """Return every notebook of the book, the template too."""
+    """Return every notebook of the book, the template and the sheets of the coursework too."""
     found = BOOK.rglob("*.ipynb")
     return sorted(path for path in found if ".ipynb_checkpoints" not in path.parts)
+
+
+def masters() -> list[Path]:
+    """Return the sheets of the coursework, with their solutions: no pages of the site."""
+    return [path for path in notebooks() if path.is_relative_to(MASTERS)]
 
 
 def name(path: Path) -> str:

@@ -212,6 +212,8 @@ NOTEBOOK_RULES = (
     seeds,
     label_prefixes,
 )
+# Nobody publishes the figures of a model solution: they need no caption and no alt text.
+MASTER_RULES = tuple(rule for rule in NOTEBOOK_RULES if rule is not figures)
 
 
 # -------------------------------------------------------------------- rules of every chapter

@@ -20,6 +20,7 @@ def pages_on_disk():
         if path.suffix in (".md", ".ipynb")
         and not any(part.startswith(("_", ".")) for part in path.relative_to(BOOK).parts)
         and path.relative_to(BOOK).parts[0] != "data"
+        and not path.is_relative_to(contents.MASTERS)
     )
 
 

@@ -26,6 +26,7 @@ def folders(tmp_path):
         "part/chapter.ipynb": notebook("2"),
         "data/values.csv": "1\n",
         "_tools/tool.py": "pass\n",
+        "coursework/source/sheet/sheet.ipynb": notebook("solution"),
         "part/.ipynb_checkpoints/chapter-checkpoint.ipynb": notebook("0"),
     }.items():
         (book / name).parent.mkdir(parents=True, exist_ok=True)

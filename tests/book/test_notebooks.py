@@ -15,12 +15,14 @@ import rules
 
 NOTEBOOKS = contents.notebooks()
 CHAPTERS = contents.chapters()
+MASTERS = contents.masters()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=contents.name)
 def test_notebook_keeps_the_rules(path):
     notebook = contents.read(path)
-    breaches = [message for rule in rules.NOTEBOOK_RULES for message in rule(notebook)]
+    chosen = rules.MASTER_RULES if path in MASTERS else rules.NOTEBOOK_RULES
+    breaches = [message for rule in chosen for message in rule(notebook)]
     assert not breaches, "\n".join(f"{contents.name(path)} {message}" for message in breaches)
 
 
