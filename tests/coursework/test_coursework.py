@@ -100,8 +100,10 @@ def test_students_get_stubs(package, sheet):
 
 
 def secret_lines(sheet, students):
-    """Return the long lines of solutions and hidden tests that the students' version lacks."""
-    public = {line.strip() for cell in students["cells"] for line in text(cell).splitlines()}
+    """Return the long lines of solutions and hidden tests that no students' version has."""
+    public = {
+        line.strip() for s in students for cell in s["cells"] for line in text(cell).splitlines()
+    }
     region = re.compile(r"### BEGIN (SOLUTION|HIDDEN TESTS)\n(.*?)### END \1", re.S)
     found = set()
     for cell in sheets.master(sheet)["cells"]:
@@ -141,7 +143,8 @@ def leaks(files, secrets):
 
 @pytest.fixture(scope="module")
 def secrets(package):
-    found = {s: secret_lines(s, read(package / f"{s}.ipynb")) for s in sheets.SHEETS}
+    students = [read(package / f"{sheet}.ipynb") for sheet in sheets.SHEETS]
+    found = {sheet: secret_lines(sheet, students) for sheet in sheets.SHEETS}
     assert all(len(lines) > 5 for lines in found.values())
     return set().union(*found.values())
 
@@ -156,7 +159,7 @@ def test_no_solution_is_in_the_site(secrets):
     kinds = {".html", ".ipynb", ".md", ".txt", ".js", ".json", ".py"}
     files = [path for path in SITE.rglob("*") if path.suffix in kinds and path.is_file()]
     assert (SITE / "book" / "coursework" / "student-guide.html") in files
-    assert not [path for path in SITE.rglob("*") if path.stem in sheets.SHEETS]
+    assert not [path for path in files if path.stem in sheets.SHEETS]
     assert not leaks(files, secrets)
 
 

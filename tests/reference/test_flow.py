@@ -46,7 +46,8 @@ def test_one_neuron_and_a_point_mass(delay):
 
 @pytest.mark.parametrize(
     ("delay", "rate", "delta"),
-    [(10, 1.0, 0.05), (300, 1.0, 0.05), (300, 1.0, 1e-9), (1000, 2.0, 1.5), (1.0, 1.0, 0.4999)],
+    [(10, 1.0, 0.05), (300, 1.0, 0.05), (300, 1.0, 1e-9), (1000, 2.0, 1.5), (1.0, 1.0, 0.4999)]
+    + [(11.2, 1.0, 0.5), (40, 1.0, 0.49)],
 )
 def test_exponential_integrals(delay, rate, delta):
     with mp.workdps(60):
@@ -110,6 +111,33 @@ def test_slow_manifold_predicts_the_flow(spare, delay, rel):
     found = hitting_times(target, start, 0.02, parameters_only=True)
     assert reduced_plateau(target, start, 0.02).time == pytest.approx(found.parameters, rel=rel)
     assert found.parameters >= plateau_floor(target, start, 0.02)
+
+
+@pytest.mark.parametrize(("delay", "delta"), [(5.0, 0.05), (6.0, 0.3), (4.0, 0.5)])
+def test_slaved_amplitude_counts_as_distance(delay, delta):
+    """One neuron, a point mass: the law up to the w with (1 - w)^2 + (2 w e^{-wD})^2 = delta^2."""
+    with mp.workdps(30):
+
+        def excess(w):
+            return (1 - w) ** 2 + (2 * w * mp.exp(-w * delay)) ** 2 - mp.mpf(delta) ** 2
+
+        w = mp.findroot(excess, (1 - delta, 1), solver="anderson")
+        ei = mp.ei(2 * delay - 1) - mp.ei(2 * w * delay - 1)
+        exact = float(mp.log(mp.e / (4 * mp.mpf(delay)) * ei))
+    law = reduced_plateau(GaussianBump(delay, 1e-9), ExponentialSum([0.0], [1.0]), delta)
+    assert law.log_time == pytest.approx(exact, abs=1e-8)
+    assert law.log_time < one_neuron_plateau(delay, 1.0, delta).log_time - 1e-4
+
+
+def test_amplitudes_in_use_change_the_reduced_law_by_the_slaved_part_alone():
+    """Each may be taken into the slaved deviation of its rate."""
+
+    def law(amplitude):
+        start = ExponentialSum([amplitude, 0.0], [1.0, 0.5])
+        return reduced_plateau(start + GaussianBump(60.0, 0.5), start, 0.02).log_time
+
+    assert law(-3.0) == pytest.approx(law(1.0), abs=1e-8)
+    assert law(0.2) == pytest.approx(law(1.0), abs=1e-8)
 
 
 def test_rates_that_meet_after_the_plateau():
