@@ -287,7 +287,7 @@ def _flow(
             gradient, hessian = slopes(y)
         while True:
             length = min(step, until - time)
-            if length * fastest < 1e-9:
+            if step * fastest < 1e-9:
                 return "the integrator can't resolve the flow any further", False
             ahead = (1 + length / past[1] * _STAGES)[:, None] ** _POWERS
             guess = (ahead - 1) @ past[0]
@@ -704,7 +704,8 @@ def reduced_plateau(
         return math.hypot(*(y[:-1] - v0), *slow(y[:-1])[0]) - delta
 
     def turned(_, y: Array) -> float:
-        return float(slow(y[:-1])[1] @ heading)
+        # A speed that has fallen by eight decades is that of rest.
+        return float(slow(y[:-1])[1] @ heading) - 1e-8 * scale**2
 
     far.terminal = turned.terminal = True
     run = integrate.solve_ivp(
@@ -1003,7 +1004,7 @@ def gauss_newton(
     Used in: ``book/plateaus/other-optimizers.ipynb``.
     """
     damping = number("damping", damping, nonnegative=True)
-    if not learning_rate <= 1:
+    if number("learning_rate", learning_rate, positive=True) > 1:
         raise ValueError(f"learning_rate must be in (0, 1]; got {learning_rate}")
 
     def method(loss: PopulationLoss, rate: float) -> Callable:

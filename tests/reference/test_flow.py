@@ -113,7 +113,7 @@ def test_slow_manifold_predicts_the_flow(spare, delay, rel):
     assert found.parameters >= plateau_floor(target, start, 0.02)
 
 
-@pytest.mark.parametrize(("delay", "delta"), [(5.0, 0.05), (6.0, 0.3), (4.0, 0.5)])
+@pytest.mark.parametrize(("delay", "delta"), [(5.0, 0.05), (4.0, 0.5)])
 def test_slaved_amplitude_counts_as_distance(delay, delta):
     """One neuron, a point mass: the law up to the w with (1 - w)^2 + (2 w e^{-wD})^2 = delta^2."""
     with mp.workdps(30):
@@ -133,7 +133,7 @@ def test_amplitudes_in_use_change_the_reduced_law_by_the_slaved_part_alone():
     """Each may be taken into the slaved deviation of its rate."""
 
     def law(amplitude):
-        start = ExponentialSum([amplitude, 0.0], [1.0, 0.5])
+        start = ExponentialSum([amplitude, 0.0], [1.0, 2.0])
         return reduced_plateau(start + GaussianBump(60.0, 0.5), start, 0.02).log_time
 
     assert law(-3.0) == pytest.approx(law(1.0), abs=1e-8)
