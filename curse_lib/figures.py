@@ -46,7 +46,7 @@ the three common kinds of colour blindness.
 `data` (recordings), `input`, then `ink` (text, frame), `quiet` (guides, the same grey as
 `input`), `panel` (the background of every figure). The first six are the colour cycle.
 
-Source: M. Okabe and K. Ito, "Color Universal Design", 2008.
+Source: Okabe and Ito, "Color Universal Design", 2008.
 Used in: every chapter that draws, e.g. `book/framework/memory-kernel.ipynb`.
 """
 

@@ -168,7 +168,7 @@ class Lorenz96:
     for -1 < F < 16/9 the energy of every disturbance decays (its linear advection feeds it by at
     most :math:`F/2 \max_\theta (\cos\theta - \cos 2\theta)`, with maximum 9/8 and minimum -2).
 
-    Source: E. N. Lorenz, "Predictability: a problem partly solved" (1996); as a target, Li, Han, E
+    Source: Lorenz, "Predictability: a problem partly solved" (1996); as a target, Li, Han, E
     and Li (ICLR 2021), Figure 1. The balance and the kernels are derived here.
 
     Used in: ``book/plateaus/three-targets.ipynb``.

@@ -71,8 +71,8 @@ def point_seed(**point: Any) -> np.random.SeedSequence:
     .. math:: \text{entropy} = \text{SHA-256}(\text{JSON of the parameters, names sorted})
 
     Call it inside the function of a :func:`sweep` with all that the draw shall depend on:
-    ``np.random.default_rng(point_seed(delay=delay, seed=seed))`` draws anew for every delay,
-    ``point_seed(seed=seed)`` alone takes the same draw for all of them. Give each run of a grid a
+    a generator seeded with ``point_seed(delay=delay, seed=seed)`` draws anew for every delay, one
+    with ``point_seed(seed=seed)`` takes the same draw for all of them. Give each run of a grid a
     parameter such as `seed`: points are different only by their parameters.
 
     Parameters

@@ -467,7 +467,7 @@ class TrainingRuns:
 
     @property
     def models(self) -> tuple[LinearRNN | Callable, ...]:
-        """The trained networks: see ``model`` of the task."""
+        """The trained networks, as ``model`` of the task makes them."""
         return tuple(self.task.model(row) for row in self.theta)
 
     def plateau_lengths(self, level: float = 0.1, learnt: float = 0.1) -> Array:
