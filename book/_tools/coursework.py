@@ -164,6 +164,8 @@ def build_wheel(target: Path) -> str:
 
 def release(arguments: argparse.Namespace) -> None:
     target = arguments.output or BUILT / "release"
+    if target.exists() and not target.is_dir():
+        raise Refused(f"OUTPUT={target} is a file; name a folder")
     with tempfile.TemporaryDirectory() as folder:
         course, draft = Path(folder) / "course", Path(folder) / "release"
         prepare(course, {s: sheet_of(s, arguments.year, arguments.overlay) for s in sheets()})
@@ -475,13 +477,36 @@ def cell_text(value: object) -> object:
     return f"'{text}" if isinstance(text, str) and text[:1] in ("=", "+", "-", "@") else text
 
 
-def feedback_page(submission: Submission, rows: list[dict]) -> str:
-    """Return the page for a notebook that could not be graded."""
-    items = "".join(f"<li>{html.escape(str(row['verdict']))}</li>" for row in rows[-1:])
+def summary(submission: Submission, rows: list[dict]) -> str:
+    """Return what a page says first: whose it is, and a line for each problem."""
     name = html.escape(f"{submission.student}: {submission.sheet or submission.path.name}")
+    lines = ""
+    for row in rows:
+        points = "–" if row["points"] == "" else f"{row['points']:g}"
+        problem, verdict = html.escape(row["problem"]), html.escape(str(row["verdict"]))
+        lines += (
+            f"<tr><td>{problem}</td>"
+            f'<td style="white-space: nowrap">{points} of {row["max"]:g}</td>'
+            f'<td style="overflow-wrap: anywhere">{verdict}</td></tr>'
+        )
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
-        f"<h1>{name}</h1><ul>{items}</ul></html>\n"
+        '<div class="container" style="font-family: sans-serif">'
+        f'<h3 style="overflow-wrap: anywhere">{name}</h3>'
+        f'<table class="table" cellpadding="6">{lines}</table></div>'
+    )
+
+
+def feedback_page(submission: Submission, rows: list[dict], graded: str = "") -> str:
+    """Return a page of feedback: the summary, then the graded notebook if there is one."""
+    name = html.escape(f"{submission.student}: {submission.sheet or submission.path.name}")
+    head = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    top = summary(submission, rows if graded else rows[-1:])
+    if graded:
+        graded = re.sub(r"<title>.*?</title>", lambda _: f"{head}<title>{name}</title>", graded, 1)
+        return graded.replace("<body>", f"<body>{top}", 1)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8">{head}<title>{name}</title>'
+        f"{top}</html>\n"
     )
 
 
@@ -489,14 +514,26 @@ def publish(output: Path, one: Submission, result: dict, pages: dict, rows: list
     """Write the page of feedback; of two notebooks for one sheet, that of the graded one."""
     if "handed in twice" not in result.get("refused", ""):
         name = f"{safe(one.student or one.path.stem)}_{one.sheet or safe(one.path.stem)}.html"
-        page = pages.get("feedback.html") or feedback_page(one, rows)
+        page = feedback_page(one, rows, pages.get("feedback.html", ""))
         write(output / "feedback" / name, page.encode())
+
+
+def keep_table(path: Path) -> Path | None:
+    """Rename the table of an earlier call, which may hold points by hand; return its new name."""
+    if not path.exists():
+        return None
+    written = time.strftime("%Y-%m-%d-%H%M%S", time.localtime(path.stat().st_mtime))
+    return path.replace(path.with_name(f"grades-{written}.csv"))
 
 
 def into_course(course: Path, submission: Submission, result: dict, notebook: str) -> None:
     """Put a graded notebook and its points into the gradebook of a course folder."""
-    from nbgrader.api import Gradebook
+    import warnings
 
+    from nbgrader.api import Gradebook
+    from sqlalchemy.exc import SAWarning
+
+    warnings.simplefilter("ignore", SAWarning)  # of nbgrader's own ways
     sheet, student = submission.sheet, safe(submission.student)
     for part, data in (
         ("submitted", submission.path.read_bytes()),
@@ -521,6 +558,8 @@ def grade(arguments: argparse.Namespace) -> None:
         raise Refused("say which folder: make grade SUBMISSIONS=folder")
     started = time.monotonic()
     output = arguments.output or BUILT / "grades"
+    if output.exists() and not output.is_dir():
+        raise Refused(f"OUTPUT={output} is a file; name a folder")
     submissions = find_submissions(arguments.submissions, sheets())
     wanted = sorted({s.sheet for s in submissions if s.sheet})
     if arguments.course and not (arguments.course / "gradebook.db").is_file():
@@ -534,6 +573,8 @@ def grade(arguments: argparse.Namespace) -> None:
     }
     source = arguments.course / "source" if arguments.course else SOURCE
     masters = {s: sheet_of(s, arguments.year, arguments.overlay, source) for s in wanted}
+    for other in set(sheets()) - set(wanted) if arguments.overlay else ():
+        sheet_of(other, overlay=arguments.overlay)  # a misspelt name is refused here too
     all_rows = []
     with tempfile.TemporaryDirectory() as folder:
         shared = Path(folder)
@@ -557,12 +598,16 @@ def grade(arguments: argparse.Namespace) -> None:
                 pool.shutdown(cancel_futures=True)
                 raise
     output.mkdir(parents=True, exist_ok=True)
+    kept = keep_table(output / "grades.csv")
     with (output / "grades.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows({k: cell_text(v) for k, v in row.items()} for row in all_rows)
+    if kept:
+        print(f"The table that was there is now {shown(kept)}.")
+    count = "1 notebook" if len(submissions) == 1 else f"{len(submissions)} notebooks"
     print(
-        f"{len(submissions)} notebooks in {time.monotonic() - started:.0f} s. The points are in "
+        f"{count} in {time.monotonic() - started:.0f} s. The points are in "
         f"{shown(output / 'grades.csv')}, the pages of feedback in {shown(output / 'feedback')}."
     )
 
@@ -612,10 +657,9 @@ def teach(arguments: argparse.Namespace) -> None:
 
 
 def whole(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not re.fullmatch(r"[0-9]+", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
 
 
 def parse(words: list[str]) -> argparse.Namespace:

@@ -38,6 +38,12 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LIVES = 4  # kernels that a notebook may use up
 PATIENCE = 10  # seconds that a kernel has to answer after an interruption
 HIDDEN = "### BEGIN HIDDEN TESTS"
+YEAR = re.compile(r"^YEAR = (\d+)", re.MULTILINE)
+ODD = {
+    "CellTimeoutError": "took too long",
+    "KernelDied": "ended the kernel",
+    "TooMuchOutput": "printed too much",
+}
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -146,6 +152,9 @@ def mend(notebook: nbformat.NotebookNode, sheet: nbformat.NotebookNode) -> list[
             present[mark] = cell
         else:
             cell.metadata.pop("nbgrader", None)
+    years = [YEAR.findall(cells["setup"].source) for cells in (present, wanted) if "setup" in cells]
+    if len(years) == 2 and years[0] and years[0] != years[1]:
+        notes.append(f"a sheet of {years[0][0][:9]}, graded with YEAR={years[1][0]}")
     missing = [mark for mark in wanted if mark not in present]
     if missing:
         notes.append(f"missing cells were put back: {', '.join(missing)}")
@@ -278,6 +287,11 @@ def first_error(cell: nbformat.NotebookNode) -> tuple[str, str] | None:
     return None
 
 
+def has_error(cell: nbformat.NotebookNode, name: str) -> bool:
+    errors = [out for out in cell.get("outputs", []) if out.output_type == "error"]
+    return any(out.ename == name for out in errors)
+
+
 def verdict(cell: nbformat.NotebookNode, points: float | None, most: float) -> str:
     """Say in a line how a cell with points went."""
     error = first_error(cell)
@@ -339,13 +353,18 @@ def grade(box: Path, job: dict) -> dict:
                 }
             )
     (box / "graded.ipynb").write_text(nbformat.writes(graded), "utf-8")
+    for name, said in ODD.items():
+        if count := sum(has_error(cell, name) for cell in graded.cells):
+            notes.append(f"{count} {'cell' if count == 1 else 'cells'} {said}")
+    order = {mark: i for i, mark in enumerate(map(grade_id, graded.cells))}
     hide(graded, released)
+    # The helpers of the tests say nothing to a student, unless they failed.
+    graded.cells = [c for c in graded.cells if grade_id(c) != "setup" or first_error(c)]
     path.chmod(0o644)
     nbformat.write(graded, path)
     convert(GenerateFeedback, config, STUDENT)
     page = course / "feedback" / STUDENT / sheet / f"{sheet}.html"
     page.replace(box / "feedback.html")
-    order = {mark: i for i, mark in enumerate(map(grade_id, graded.cells))}
     rows.sort(key=lambda row: order[row["cell"]])
     return {"rows": rows, "notes": notes}
 

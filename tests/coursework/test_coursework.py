@@ -243,7 +243,7 @@ def test_feedback_shows_what_tests_said_and_not_their_code(package, grades):
     assert message[:40] in html.unescape(wrong)
     notebook = read(package / f"{SHEET}.ipynb")
     solutions = classroom.solved(notebook)
-    hidden = secret_lines(SHEET, solutions)
+    hidden = secret_lines(SHEET, [solutions])
     assert len(hidden) > 5
     page = output / "feedback" / f"full_{SHEET}.html"
     assert not leaks([page], hidden)
