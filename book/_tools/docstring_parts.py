@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 PARTS = ("Source", "Used in")  # also in `napoleon_custom_sections` of _config.yml
-QUOTED = re.compile(r"(?<![:`])(`{1,2})([^`]+)\1(?!`)")  # but not a role, :name:`text`
+QUOTED = re.compile(r":[\w:]+:`[^`]*`|(`{1,2})([^`]+)\1(?!`)")  # a role, or what is quoted
 PAGE = re.compile(r"(book/[\w/-]+)\.(?:ipynb|md)")
 
 
@@ -18,6 +18,8 @@ def show_parts(app, what, name, obj, options, lines) -> None:
     """Rewrite the lines of one docstring in place."""
 
     def link(match: re.Match) -> str:
+        if match[1] is None:  # a role, :name:`text`
+            return match[0]
         page = PAGE.fullmatch(match[2])
         known = page and page[1] in app.env.found_docs
         return f":doc:`/{page[1]}`" if known else f"``{match[2]}``"
