@@ -638,7 +638,8 @@ def reduced_plateau(
     Returns
     -------
     Plateau
-        ``math.inf`` if the reduced flow comes to rest before.
+        ``math.inf`` if the reduced flow comes to rest before, that is, turns back or falls below
+        1e-8 of its first speed.
 
     Raises
     ------

@@ -30,6 +30,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from lab import QUIET, content_hash, write
@@ -699,6 +700,11 @@ def main() -> None:
     # nbgrader starts a program of its own environment.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     try:
+        if find_spec("nbgrader") is None:
+            raise Refused(
+                "nbgrader is not installed here; make coursework installs it, or "
+                "python -m pip install -c constraints.txt -e '.[teach]'"
+            )
         arguments.action(arguments)
     except Refused as error:
         sys.exit(f"Not done: {error}")

@@ -212,7 +212,8 @@ NOTEBOOK_RULES = (
     seeds,
     label_prefixes,
 )
-# Nobody publishes the figures of a model solution: they need no caption and no alt text.
+# No page shows the figures of a model solution, and students get the metadata of its cell: a
+# caption or an alt text there would tell them the result.
 MASTER_RULES = tuple(rule for rule in NOTEBOOK_RULES if rule is not figures)
 
 

@@ -102,7 +102,9 @@ def test_conda_environment_agrees():
     assert str(minimum) in str(python.specifier)
     assert "3.14" not in python.specifier  # the lock was never tried there
     assert "pip" in conda
-    assert last == {"pip": ["--constraint constraints.txt", "-e .[book,test]"]}
+    made = re.search(r"PIP_INSTALL\) -e '(\.\[.+?\])'", (ROOT / "Makefile").read_text("utf-8"))[1]
+    assert made == ".[book,test,teach]"
+    assert last == {"pip": ["--constraint constraints.txt", f"-e {made}"]}
     # Everything else comes from pyproject.toml, so that nothing is said twice.
     assert len(conda) == 2
 

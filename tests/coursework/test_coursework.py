@@ -69,6 +69,16 @@ def package(tmp_path_factory):
     return folder
 
 
+def test_without_nbgrader_it_says_what_to_install(monkeypatch):
+    import coursework
+
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # main puts its own folder first
+    monkeypatch.setattr(sys, "argv", ["coursework.py", "release"])
+    monkeypatch.setattr(coursework, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"nbgrader is not installed.*\[teach\]"):
+        coursework.main()
+
+
 # ------------------------------------------------------------------------------- the package
 
 
