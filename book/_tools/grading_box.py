@@ -42,6 +42,7 @@ YEAR = re.compile(r"^YEAR = (\d+)", re.MULTILINE)
 ODD = {
     "CellTimeoutError": "took too long",
     "KernelDied": "ended the kernel",
+    "MemoryError": "ran out of memory",
     "TooMuchOutput": "printed too much",
 }
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -129,7 +130,8 @@ def mend(notebook: nbformat.NotebookNode, sheet: nbformat.NotebookNode) -> list[
     """Put back in place what the grader needs of the sheet, and say what was done.
 
     Marks of cells come from the sheet; a cell that lost its mark is known by its id. Cells that
-    are missing, and the cell of the helpers, are put back behind the cell before them.
+    are missing, and the cell of the helpers, are put back behind the cell before them. Tags go: one
+    of them would keep the tests from being run.
     """
     notes, wanted = (
         [],
@@ -147,11 +149,10 @@ def mend(notebook: nbformat.NotebookNode, sheet: nbformat.NotebookNode) -> list[
     present: dict[str, Any] = {}
     for cell in notebook.cells:
         mark = grade_id(cell) or cell.get("id")
+        cell.metadata = nbformat.from_dict({})
         if mark in wanted and mark not in present:
             cell.metadata.nbgrader = nbformat.from_dict(dict(wanted[mark].metadata.nbgrader))
             present[mark] = cell
-        else:
-            cell.metadata.pop("nbgrader", None)
     years = [YEAR.findall(cells["setup"].source) for cells in (present, wanted) if "setup" in cells]
     if len(years) == 2 and years[0] and years[0] != years[1]:
         notes.append(f"a sheet of {years[0][0][:9]}, graded with YEAR={years[1][0]}")
@@ -179,7 +180,8 @@ class CarefulExecute(Execute):
     """nbgrader's execution, which a kernel that hangs, dies or prints without end can't stop.
 
     What ran before keeps its outputs. For the cells after it a new kernel takes over, in which
-    the cells without points that went well run again. After `LIVES` kernels the rest is not run.
+    the cells without points that went well run again. So it does where a cell ran out of memory:
+    what that cell keeps would starve the next ones. After `LIVES` dead kernels the rest is not run.
     """
 
     output_limit = Integer(1_000_000, help="Bytes of output that a cell may have").tag(config=True)
@@ -202,15 +204,16 @@ class CarefulExecute(Execute):
             died = "the kernel did not heed an interruption and was stopped"
         if died:
             cell.outputs = [*cell.get("outputs", []), self.error("KernelDied", died)]
-            self.revive(index, resources)
+            self.deaths += 1
+        if died or has_error(cell, "MemoryError"):
+            self.renew(index, resources)
         if self.written > self.output_limit:
             said = f"more than {self.output_limit} bytes of output; the rest was dropped"
             cell.outputs.append(self.error("TooMuchOutput", said))
         return cell, resources
 
-    def revive(self, index: int, resources) -> None:
+    def renew(self, index: int, resources) -> None:
         """Go on with a new kernel, brought to the state before this cell; or give up."""
-        self.deaths += 1
         try:
             if self.deaths >= LIVES:
                 raise DeadKernelError(f"{LIVES} kernels died")

@@ -72,9 +72,13 @@ PRINTS = "while True:\n    print('all work and no play ' * 50)"
 MEMORY = """
 import numpy as np
 
-kept = []
-while True:
-    kept.append(np.ones(10_000_000))
+kept, size = [], 10_000_000
+while size > 100_000:
+    try:
+        kept.append(np.ones(size))
+    except MemoryError:
+        size //= 2
+kept.append(np.ones(10_000_000))
 """
 RAISES = "import os\n\nraise SystemExit(os.getpid())"
 OVERWRITES = """
@@ -121,7 +125,7 @@ def hostile(empty: dict) -> dict[str, tuple[str, str]]:
     notebooks = {
         "loops": (change(full, FIRST, LOOPS), "did not heed"),
         "prints": (insert(full, PRINTS, FIRST), "wait"),
-        "memory": (insert(full, MEMORY, FIRST), "wait"),
+        "memory": (insert(full, MEMORY, FIRST), "1 cell ran out of memory"),
         "raises": (insert(full, RAISES, FIRST), "wait"),
         "deletes tests": (without, "put back"),
         "overwrites": (insert(full, OVERWRITES, f"{last}-visible"), "wait"),

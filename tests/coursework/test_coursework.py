@@ -322,6 +322,23 @@ def test_an_interrupted_grader_leaves_nothing(sleeper, boxes):
     assert not of_boxes(boxes)
 
 
+@pytest.mark.parametrize("sort", ["code", "markdown", "raw"])
+def test_only_the_text_of_a_cell_counts(package, tmp_path, sort):
+    """Neither tags nor another type of cell keep the tests from being run."""
+    empty = read(package / f"{SHEET}.ipynb")
+    for student, notebook in {"ada": empty, "bob": classroom.solved(empty)}.items():
+        for cell in notebook["cells"]:
+            tags = ["skip-execution", "raises-exception"]
+            cell["metadata"] = cell["metadata"] | {"tags": tags}
+            if cell["cell_type"] == "code" and sort != "code":
+                cell["cell_type"] = sort
+                del cell["outputs"], cell["execution_count"]
+        (tmp_path / f"{student}_{SHEET}.ipynb").write_text(json.dumps(notebook), "utf-8")
+    said = tool("grade", f"--submissions={tmp_path}", f"--output={tmp_path / 'grades'}")
+    assert " 0 of " in re.search("ada, .*", said)[0]
+    assert f" {sum(BY_TESTS.values())} of " in re.search("bob, .*", said)[0]
+
+
 # ------------------------------------------------------------------------ years and overlays
 
 
