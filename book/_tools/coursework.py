@@ -238,6 +238,22 @@ def identify(path: Path, folder: Path, known: list[str]) -> Submission:
     return Submission(path, student, sheet)
 
 
+def without_notebook(folder: Path, paths: list[Path], known: list[str]) -> Iterator[Submission]:
+    """Yield the folders of students, or of a student's sheet, that hold no notebook."""
+    holding = {parent for path in paths for parent in path.parents}
+    for path in sorted(set(folder.rglob("*")) - holding - set(paths)):
+        if not path.is_dir():
+            continue
+        *above, last = path.relative_to(folder).parts
+        named = [name for name in (*above, last) if name in known]
+        others = [name for name in (*above, last) if name not in known]
+        of_one = last in known or set(above) <= set(known)
+        whole = not any((path / name).is_dir() for name in known)
+        if others and of_one and whole and not any(name.startswith(".") for name in others):
+            sheet = named[0] if named else ""
+            yield Submission(path, others[0], sheet, "its folder holds no notebook (.ipynb)")
+
+
 def find_submissions(folder: Path, known: list[str]) -> list[Submission]:
     if not folder.is_dir():
         raise Refused(f"SUBMISSIONS={folder}: there is no such folder")
@@ -256,7 +272,7 @@ def find_submissions(folder: Path, known: list[str]) -> list[Submission]:
             submission = Submission(submission.path, *key, why)
         first.setdefault(key, submission.path)
         found.append(submission)
-    return found
+    return sorted([*found, *without_notebook(folder, paths, known)], key=lambda one: one.path)
 
 
 def processes(mark: str) -> Iterator:
@@ -497,6 +513,14 @@ def summary(submission: Submission, rows: list[dict]) -> str:
     )
 
 
+#: What nbconvert writes to fetch MathJax from the network, and what takes its place.
+REMOTE_MATH = re.compile(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", re.S)
+LOCAL_MATH = """<script>
+MathJax = {tex: {inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]], processEscapes: true, tags: "ams"}};
+</script>
+<script src="mathjax/tex-svg.js" defer></script>"""
+
+
 def feedback_page(submission: Submission, rows: list[dict], graded: str = "") -> str:
     """Return a page of feedback: the summary, then the graded notebook if there is one."""
     name = html.escape(f"{submission.student}: {submission.sheet or submission.path.name}")
@@ -504,6 +528,7 @@ def feedback_page(submission: Submission, rows: list[dict], graded: str = "") ->
     top = summary(submission, rows if graded else rows[-1:])
     if graded:
         graded = re.sub(r"<title>.*?</title>", lambda _: f"{head}<title>{name}</title>", graded, 1)
+        graded = REMOTE_MATH.sub(lambda _: LOCAL_MATH, graded, 1)
         return graded.replace("<body>", f"<body>{top}", 1)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8">{head}<title>{name}</title>'
@@ -555,6 +580,8 @@ def into_course(course: Path, submission: Submission, result: dict, notebook: st
 
 
 def grade(arguments: argparse.Namespace) -> None:
+    from offline_math import copy_mathjax
+
     if arguments.submissions is None:
         raise Refused("say which folder: make grade SUBMISSIONS=folder")
     started = time.monotonic()
@@ -576,6 +603,7 @@ def grade(arguments: argparse.Namespace) -> None:
     masters = {s: sheet_of(s, arguments.year, arguments.overlay, source) for s in wanted}
     for other in set(sheets()) - set(wanted) if arguments.overlay else ():
         sheet_of(other, overlay=arguments.overlay)  # a misspelt name is refused here too
+    copy_mathjax(output / "feedback" / "mathjax")
     all_rows = []
     with tempfile.TemporaryDirectory() as folder:
         shared = Path(folder)
@@ -598,7 +626,6 @@ def grade(arguments: argparse.Namespace) -> None:
                 grader.halt.set()
                 pool.shutdown(cancel_futures=True)
                 raise
-    output.mkdir(parents=True, exist_ok=True)
     kept = keep_table(output / "grades.csv")
     with (output / "grades.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
@@ -606,7 +633,8 @@ def grade(arguments: argparse.Namespace) -> None:
         writer.writerows({k: cell_text(v) for k, v in row.items()} for row in all_rows)
     if kept:
         print(f"The table that was there is now {shown(kept)}.")
-    count = "1 notebook" if len(submissions) == 1 else f"{len(submissions)} notebooks"
+    number = sum(one.path.is_file() for one in submissions)
+    count = "1 notebook" if number == 1 else f"{number} notebooks"
     print(
         f"{count} in {time.monotonic() - started:.0f} s. The points are in "
         f"{shown(output / 'grades.csv')}, the pages of feedback in {shown(output / 'feedback')}."

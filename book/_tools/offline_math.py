@@ -1,8 +1,9 @@
 """Sphinx extension: typeset the formulas without the network.
 
 The wheel `sphinx-mathjax-offline` carries MathJax 3 as one file, `tex-svg.js`. This extension
-copies that file into the site, with its licence, which the wheel lacks. The wheel's own Sphinx
-extension stays off: it would copy all of MathJax, more than ten times as much.
+copies that file into the site, with its licence, which the wheel lacks; the grader of the
+coursework copies it beside the pages of feedback. The wheel's own Sphinx extension stays off: it
+would copy all of MathJax, more than ten times as much.
 
 The file draws its own glyphs, so that it needs no fonts, and it also works on pages that are
 opened from a folder. It cannot fetch the rare TeX extensions (colour, cancel, braket, ...):
@@ -21,7 +22,7 @@ TARGET = Path("_static", "mathjax")  # `mathjax_path` in _config.yml is relative
 LICENCE_SOURCES = ("packaging", "requests")
 NOTICE = """\
 tex-svg.js is MathJax 3.2, Copyright (c) The MathJax Consortium, unchanged. It is licensed under
-the Apache License, Version 2.0, whose text follows. The rest of this site has its own licences.
+the Apache License, Version 2.0, whose text follows. What lies around it has its own licences.
 
 """
 
@@ -61,12 +62,9 @@ def apache_licence() -> str:
     )
 
 
-def copy_mathjax(app) -> None:
-    """Put MathJax and its licence into the site; leave them alone when they are there."""
-    if app.builder.format != "html":
-        return
+def copy_mathjax(folder: Path) -> None:
+    """Put MathJax and its licence into a folder; leave them alone when they are there."""
     source = find_file("sphinx-mathjax-offline", "static/mathjax/tex-svg.js")
-    folder = Path(app.outdir) / TARGET
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in (
         ("tex-svg.js", source.read_bytes()),
@@ -77,6 +75,11 @@ def copy_mathjax(app) -> None:
             target.write_bytes(content)
 
 
+def into_site(app) -> None:
+    if app.builder.format == "html":
+        copy_mathjax(Path(app.outdir) / TARGET)
+
+
 def setup(app):
-    app.connect("builder-inited", copy_mathjax)
+    app.connect("builder-inited", into_site)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

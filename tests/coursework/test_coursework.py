@@ -245,8 +245,7 @@ def test_hostile_notebooks_get_a_clear_verdict(package, grades):
 
 def test_feedback_shows_what_tests_said_and_not_their_code(package, grades):
     table, output = grades
-    pages = {path.name for path in (output / "feedback").iterdir()}
-    assert len(pages) == 20
+    assert len(list((output / "feedback").glob("*.html"))) == 20
     wrong = (output / "feedback" / f"wrong_{classroom.FIRST}_{SHEET}.html").read_text("utf-8")
     messages = [row["verdict"] for row in table[f"wrong {classroom.FIRST}"].values()]
     (message,) = [m.removeprefix("failed: ") for m in messages if m.startswith("failed: ")]
@@ -257,6 +256,11 @@ def test_feedback_shows_what_tests_said_and_not_their_code(package, grades):
     assert len(hidden) > 5
     page = output / "feedback" / f"full_{SHEET}.html"
     assert not leaks([page], hidden)
+    # The page fetches nothing but the copy of MathJax beside it.
+    (fetched,) = re.findall(
+        r"""(?:src|<link[^>]*href)=["'](?!data:)([^"']+)""", page.read_text("utf-8")
+    )
+    assert (page.parent / fetched).is_file()
 
 
 def of_boxes(boxes):
@@ -388,6 +392,8 @@ def test_submissions_are_told_apart(coursework, tmp_path):
         (tmp_path / name).write_text("{}", "utf-8")
     (tmp_path / f"ada_{SHEET}.ipynb").write_text("{}", "utf-8")
     (tmp_path / "all" / f"link_{SHEET}.ipynb").symlink_to(tmp_path / f"ada/{SHEET}.ipynb")
+    for name in ("ada/images", "dan", f"fay/{SHEET}/images", f"{SHEET}/gil", ".git/objects"):
+        (tmp_path / name).mkdir(parents=True)
     found = coursework.find_submissions(tmp_path, coursework.sheets())
     told = {s.path.relative_to(tmp_path).as_posix(): (s.student, s.sheet) for s in found}
     assert {k: v for k, v in places.items() if v}.items() <= told.items()
@@ -396,6 +402,10 @@ def test_submissions_are_told_apart(coursework, tmp_path):
     assert "tell no student" in refused.pop(f"{SHEET}.ipynb")
     assert "link" in refused.pop(f"all/link_{SHEET}.ipynb")
     assert "handed in twice" in refused.pop(f"ada_{SHEET}.ipynb")
+    nothing = {"dan": "", f"fay/{SHEET}": SHEET, f"{SHEET}/gil": SHEET}
+    for name, sheet in nothing.items():
+        assert "holds no notebook" in refused.pop(name)
+        assert told[name] == (re.search("dan|fay|gil", name)[0], sheet)
     assert not refused
 
 
