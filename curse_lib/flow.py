@@ -269,7 +269,8 @@ def _flow(
     terms = np.array([-length * gradient, 0.5 * length**2 * (hessian @ gradient), 0 * y])
     # Where the gradient of a component vanishes, it starts with the square of the time.
     floor = np.maximum(np.abs(turn @ terms.T).sum(axis=1), 1e-280)
-    new, step, time, value, size, strict, count = terms.sum(axis=0), length, 0.0, 0.0, 0.0, 1.0, 0
+    new, step, past, count = terms.sum(axis=0), length, (terms, length), 0
+    time, value, size, strict = 0.0, 0.0, 0.0, 1.0
     while True:
         new_value, new_size = loss._value(turn @ new)
         if new_value > value + 256 * _EPS * (size + new_size):

@@ -56,6 +56,29 @@ def test_a_last_short_step_reaches_the_end():
     assert run.times[-1] == 9.9551e-7 and "reached" in run.reason
 
 
+@pytest.mark.parametrize(
+    ("wall", "reason"),
+    [
+        (0.0, "the integrator can't resolve the flow any further"),
+        (0.05, "the loss rises even at the strictest tolerance"),
+    ],
+)
+def test_no_step_is_taken_up_the_loss(monkeypatch, wall, reason):
+    """A loss that contradicts its gradient, here behind a wall, ends the run with what was good."""
+    true = PopulationLoss._value
+
+    def value(self, state):
+        loss, size = true(self, state)
+        return (loss if math.hypot(*state) <= wall else abs(loss)), size
+
+    monkeypatch.setattr(PopulationLoss, "_value", value)
+    run = gradient_flow(GaussianBump(5.0, 1e-9), EMPTY)
+    sane(run)
+    assert run.reason == reason and not run.at_rest
+    assert np.all(np.diff(run.loss) < 0) and np.linalg.norm(run.states, axis=1).max() <= wall
+    assert run.times.size > 1 or not wall
+
+
 def test_linear_part_is_exact():
     # A frozen rate would make it da/dtau = 2 (R - a/(2w)); at short times it is frozen.
     loss = PopulationLoss(GaussianBump(12.0, 0.5), EMPTY)
