@@ -19,6 +19,7 @@ import numpy as np
 from scipy import integrate, linalg, optimize, special
 
 from curse_lib._checks import Array, number, whole
+from curse_lib._updates import adam_update, heavy_ball_update
 from curse_lib.kernels import (
     _GAUSS_NODES,
     _GAUSS_WEIGHTS,
@@ -805,7 +806,8 @@ def gradient_descent(
     """
 
     def method(loss: PopulationLoss, rate: float) -> Callable:
-        return lambda z, _: z - rate * loss.gradient(z)
+        update = heavy_ball_update(rate, 0.0)
+        return lambda z, k: z + update(loss.gradient(z), k)
 
     return _descend(target, start, learning_rate, steps, stop, method)
 
@@ -846,14 +848,8 @@ def heavy_ball(
     momentum = _fraction("momentum", momentum)
 
     def method(loss: PopulationLoss, rate: float) -> Callable:
-        speed = np.zeros(2 * loss.width)
-
-        def update(z: Array, _: int) -> Array:
-            nonlocal speed
-            speed = momentum * speed - rate * loss.gradient(z)
-            return z + speed
-
-        return update
+        update = heavy_ball_update(rate, momentum)
+        return lambda z, k: z + update(loss.gradient(z), k)
 
     return _descend(target, start, learning_rate, steps, stop, method)
 
@@ -949,16 +945,8 @@ def adam(
     eps = number("eps", eps, positive=True)
 
     def method(loss: PopulationLoss, rate: float) -> Callable:
-        mean, square = np.zeros((2, 2 * loss.width))
-
-        def update(z: Array, k: int) -> Array:
-            nonlocal mean, square
-            gradient = loss.gradient(z)
-            mean = beta1 * mean + (1 - beta1) * gradient
-            square = beta2 * square + (1 - beta2) * gradient**2
-            return z - rate * mean / (1 - beta1**k) / (np.sqrt(square / (1 - beta2**k)) + eps)
-
-        return update
+        update = adam_update(rate, beta1, beta2, eps)
+        return lambda z, k: z + update(loss.gradient(z), k)
 
     return _descend(target, start, learning_rate, steps, stop, method)
 

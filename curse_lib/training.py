@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from curse_lib._checks import Array, frozen, number, real_array, samples, whole
 from curse_lib._progress import progress as progress_bar
+from curse_lib._updates import adam_update, heavy_ball_update
 from curse_lib.kernels import MemoryKernel
 from curse_lib.models import LinearRNN
 
@@ -516,19 +517,6 @@ class TrainingRuns:
         return lengths
 
 
-def _change(
-    optimizer: str, gradient: Array, k: int, means: Array, rate: float, momentum: float, eps: float
-) -> Array:
-    """The change of the parameters at step k = 1, 2, ...; means holds what it remembers."""
-    if optimizer == "adam":
-        means[0] = momentum * means[0] + (1 - momentum) * gradient
-        means[1] = _ADAM * means[1] + (1 - _ADAM) * gradient**2
-        unbiased = means[0] / (1 - momentum**k)
-        return -rate * unbiased / (np.sqrt(means[1] / (1 - _ADAM**k)) + eps)
-    means[0] = (momentum if optimizer == "heavy_ball" else 0.0) * means[0] - rate * gradient
-    return means[0]
-
-
 def train(
     task: WhiteNoiseTask | SequenceTask,
     width: int,
@@ -623,7 +611,11 @@ def train(
 
     streams = rng.spawn(runs)
     theta = np.array([task.start(width, stream, scale) for stream in streams])
-    before, means, losses, alive = theta, np.zeros((2, *theta.shape)), [], np.ones(runs, bool)
+    before, losses, alive = theta, [], np.ones(runs, bool)
+    if optimizer == "adam":
+        update = adam_update(rate, momentum, _ADAM, eps)
+    else:
+        update = heavy_ball_update(rate, momentum if optimizer == "heavy_ball" else 0.0)
     with np.errstate(all="ignore"), progress_bar(steps, f"{runs} runs", progress) as bar:
         for k in range(steps + 1):
             batch = None if task.batch is None else task.draw(streams)
@@ -633,7 +625,6 @@ def train(
             theta[~alive] = before[~alive]
             if k == kept[len(losses)]:
                 losses.append(loss if batch is None and alive.all() else task.loss(theta))
-            change = _change(optimizer, gradient, k + 1, means, rate, momentum, eps)
-            before, theta = theta, theta + change
+            before, theta = theta, theta + update(gradient, k + 1)
             bar.update(k < steps)
     return TrainingRuns(task, kept, np.array(losses), before, ~alive)

@@ -21,6 +21,7 @@ import curse_lib
 LAYERS = (
     "_checks",
     "_progress",
+    "_updates",
     "kernels",
     "norms",
     "models",
