@@ -112,7 +112,7 @@ def read_submission(path: Path) -> nbformat.NotebookNode:
     if not isinstance(found, dict) or not ("cells" in found or "worksheets" in found):
         raise Unreadable("not a valid notebook: it has no list of cells")
     try:
-        notebook = nbformat.reads(data.decode(), as_version=4)
+        notebook = nbformat.reads(json.dumps(found), as_version=4)  # in any Unicode encoding
         for cell in notebook.cells:
             cell.metadata = nbformat.from_dict(dict(cell.get("metadata", {})))
             cell.source = str(cell.get("source", ""))

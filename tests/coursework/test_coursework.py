@@ -337,7 +337,8 @@ def test_only_the_text_of_a_cell_counts(package, tmp_path, sort):
             if cell["cell_type"] == "code" and sort != "code":
                 cell["cell_type"] = sort
                 del cell["outputs"], cell["execution_count"]
-        (tmp_path / f"{student}_{SHEET}.ipynb").write_text(json.dumps(notebook), "utf-8")
+        # As some editors save it, with a mark at the beginning.
+        (tmp_path / f"{student}_{SHEET}.ipynb").write_text(json.dumps(notebook), "utf-8-sig")
     said = tool("grade", f"--submissions={tmp_path}", f"--output={tmp_path / 'grades'}")
     assert " 0 of " in re.search("ada, .*", said)[0]
     assert f" {sum(BY_TESTS.values())} of " in re.search("bob, .*", said)[0]
