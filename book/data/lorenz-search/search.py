@@ -176,4 +176,7 @@ if __name__ == "__main__":
         if name.startswith(tuple(sys.argv[1:]) or ""):
             row = run(name, system, options)
             with open(OUT, "a", newline="") as file:
-                csv.DictWriter(file, row, lineterminator="\n").writerow(row)
+                writer = csv.DictWriter(file, row, lineterminator="\n")
+                if file.tell() == 0:
+                    writer.writeheader()
+                writer.writerow(row)
