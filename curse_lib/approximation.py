@@ -257,8 +257,12 @@ class JacksonBound:
 def decay_constants(kernel: MemoryKernel, alpha: int, beta: float) -> float:
     r"""The constant gamma of Theorem 3.2 for given smoothness and decay.
 
-    .. math:: \gamma = \max_{1 \le i \le d} \max_{1 \le k \le \alpha+1} \sup_{t \ge 0}
-              \frac{|e^{\beta t} y_i^{(k)}(t)|}{\beta^k}, \qquad y_i^{(k)} = \rho_i^{(k-1)}
+    .. math::
+       \begin{aligned}
+       \gamma &= \max_{1 \le i \le d} \max_{1 \le k \le \alpha+1} \sup_{t \ge 0}
+                 \frac{|e^{\beta t} y_i^{(k)}(t)|}{\beta^k}, \\
+       y_i^{(k)} &= \rho_i^{(k-1)}
+       \end{aligned}
 
     Parameters
     ----------
@@ -308,9 +312,12 @@ def jackson_bound(
 ) -> float | JacksonBound:
     r"""What Theorem 3.2 promises of a network of given width, with its constant.
 
-    .. math:: \|\rho - \hat\rho\|_1 \le d \gamma \min_{0 \le k \le \min(\alpha, m)}
-              \frac{(\alpha+1+k)!}{\alpha!} \sqrt{\frac{(2\alpha-k)!\,k!}{(2\alpha+1)!}}
-              \sqrt{\frac{(m-k)!}{(m+k)!}}
+    .. math::
+       \begin{aligned}
+       &\|\rho - \hat\rho\|_1 \\
+       &\; \le d \gamma \min_{0 \le k \le \min(\alpha, m)} \frac{(\alpha+1+k)!}{\alpha!} \\
+       &\quad {} \cdot \sqrt{\frac{(2\alpha-k)!\,k!}{(2\alpha+1)!}} \sqrt{\frac{(m-k)!}{(m+k)!}}
+       \end{aligned}
 
     The term :math:`k = \alpha` is :math:`d \gamma \sqrt{(2\alpha+1)!}\,\sqrt{(m-\alpha)!/(m+
     \alpha)!}`, which falls like :math:`m^{-\alpha}`.
@@ -348,7 +355,11 @@ def jackson_bound(
     the n-th with squared norm :math:`(n+k)!/(n-k)!` times that of the polynomial itself, so
     Bessel's inequality for :math:`q^{(k)}` yields
 
-    .. math:: \|q - P\|_2^2 \le \frac{(m-k)!}{(m+k)!} \int_0^1 \bigl(q^{(k)}\bigr)^2 (u(1-u))^k du,
+    .. math::
+       \begin{aligned}
+       \|q - P\|_2^2 &\le \frac{(m-k)!}{(m+k)!} \\
+       &\; {} \cdot \int_0^1 \bigl(q^{(k)}\bigr)^2 (u(1-u))^k du,
+       \end{aligned}
 
     and the integral is at most the square of the bound on :math:`q^{(k)}`, with a Beta function.
     `seminorm` is the right-hand side's root, divided by b, for :math:`k = \alpha`, with the
@@ -563,8 +574,13 @@ def approximate(
     -----
     "jackson" takes :math:`w_j = jb`, :math:`b = \beta/(\alpha+1)`, and the Legendre projection
 
-    .. math:: \hat\rho(t) = u \sum_{k<m} c_k P_k(2u - 1), \quad u = e^{-bt}, \quad
-              c_k = (2k+1)\,b \int_0^\infty \rho(t)\,P_k(2e^{-bt} - 1)\,dt,
+    .. math::
+       \begin{aligned}
+       \hat\rho(t) &= u \sum_{k<m} c_k P_k(2u - 1), \\
+       u &= e^{-bt}, \\
+       c_k &= (2k+1)\,b \\
+       &\quad {} \cdot \int_0^\infty \rho(t)\,P_k(2e^{-bt} - 1)\,dt,
+       \end{aligned}
 
     for which :func:`jackson_bound` is proved. "uniform" searches the b with the smallest error.
     "geometric" takes :math:`w_j = w_1 (w_m/w_1)^{(j-1)/(m-1)}`, searches :math:`w_1` and

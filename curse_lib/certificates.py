@@ -98,7 +98,8 @@ def certified_l1_distance(rho: MemoryKernel, other: MemoryKernel) -> float:
       :math:`|1 + z| \ge 1 + x`.
     - the peak times :math:`e^{(b^2 - \delta^2)/2s^2}` for bumps, with :math:`\delta` the distance
       of the delay from [c - a, c + a], since :math:`\mathrm{Re}\,(z-D)^2 = (x-D)^2 - y^2`.
-    - :math:`|\mathrm{Ai}(x+iy)| \le e^{\eta^3/3 - x\eta + y^2/4\eta}/(2\sqrt{\pi\eta})` for every
+    - :math:`|\mathrm{Ai}(x+iy)|`
+      :math:`\le e^{\eta^3/3 - x\eta + y^2/4\eta}/(2\sqrt{\pi\eta})` for every
       :math:`\eta > 0`: it is the integral of the modulus in :math:`\mathrm{Ai}(z) =
       \frac{1}{2\pi} \int e^{i(\zeta^3/3 + z\zeta)} d\zeta` along :math:`\mathrm{Im}\,\zeta =
       \eta`. It grows as x falls and y rises, so one corner of a box is enough.

@@ -410,8 +410,11 @@ def hitting_times(
 ) -> HittingTimes:
     r"""How long the gradient flow stays near its start.
 
-    .. math:: \tau_0 = \inf\{\tau: \|\theta(\tau)-\theta(0)\| > \delta\}, \qquad
-              \tau_0' = \inf\{\tau: |J(\tau)-J(0)| > \delta\}.
+    .. math::
+       \begin{aligned}
+       \tau_0 &= \inf\{\tau: \|\theta(\tau)-\theta(0)\| > \delta\}, \\
+       \tau_0' &= \inf\{\tau: |J(\tau)-J(0)| > \delta\}.
+       \end{aligned}
 
     Parameters
     ----------
@@ -495,8 +498,13 @@ def plateau_floor(
 ) -> float:
     r"""Lower bound of the hitting time :math:`\tau_0`, with no hidden constant.
 
-    .. math:: \tau_0 \ge \frac{\delta}{2K}, \qquad K = \int_0^\infty (\sqrt m + \|a_0\|\,t)\,
-              e^{-\kappa t}\,|\rho - \hat\rho_0|(t)\,dt, \qquad \kappa = w_{\min} - \delta.
+    .. math::
+       \begin{aligned}
+       \tau_0 &\ge \frac{\delta}{2K}, \\
+       K &= \int_0^\infty (\sqrt m + \|a_0\|\,t)\, e^{-\kappa t} \\
+       &\qquad\quad {} \cdot |\rho - \hat\rho_0|(t)\,dt, \\
+       \kappa &= w_{\min} - \delta.
+       \end{aligned}
 
     Parameters
     ----------
@@ -558,9 +566,12 @@ def _scaled_ei(x: float) -> float:
 def one_neuron_plateau(delay: float, rate: float, delta: float) -> Plateau:
     r"""Plateau of one neuron that shall learn a point mass at lag D, in closed form.
 
-    .. math:: \tau_0(\delta) = \frac{e}{4D}\bigl[\mathrm{Ei}(2 w_0 D - 1)
-              - \mathrm{Ei}(2 (w_0-\delta) D - 1)\bigr]
-              \sim \frac{e^{2 w_0 D}}{8 w_0 D^2} \bigl(1 - e^{-2\delta D}\bigr)
+    .. math::
+       \begin{aligned}
+       \tau_0(\delta) &= \frac{e}{4D}\bigl[\mathrm{Ei}(2 w_0 D - 1) \\
+       &\qquad {} - \mathrm{Ei}(2 (w_0-\delta) D - 1)\bigr] \\
+       &\sim \frac{e^{2 w_0 D}}{8 w_0 D^2} \bigl(1 - e^{-2\delta D}\bigr)
+       \end{aligned}
 
     The neuron starts with amplitude 0 and rate :math:`w_0`; its amplitude is slaved to
     :math:`2 w e^{-wD}`, and its rate falls by delta.
@@ -622,9 +633,12 @@ def reduced_plateau(
     minimum, :math:`M(v)\,x = b(v)`, M the Gram matrix and b the inner products with the residual.
     What is left is slow,
 
-    .. math:: \frac{dv_k}{d\tau} = -\frac{\partial}{\partial v_k}\bigl(-b^\top M^{-1} b\bigr)
-              = 2 x_k \int_0^\infty t e^{-v_k t} \Bigl(\sum_i x_i \psi_i - \rho +
-              \hat\rho_0\Bigr) dt,
+    .. math::
+       \begin{aligned}
+       \frac{dv_k}{d\tau} &= -\frac{\partial}{\partial v_k}\bigl(-b^\top M^{-1} b\bigr) \\
+       &= 2 x_k \int_0^\infty t e^{-v_k t} \\
+       &\qquad {} \cdot \Bigl(\sum_i x_i \psi_i - \rho + \hat\rho_0\Bigr) dt,
+       \end{aligned}
 
     and :math:`\tau_0 = \int ds / \|dv/d\tau\|` along its path, up to distance delta.
 

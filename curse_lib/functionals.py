@@ -178,8 +178,11 @@ class LinearFunctional:
 def worst_input(rho: MemoryKernel, horizon: float, dt: float) -> Array:
     r"""A continuous input, bounded by 1, whose last output comes close to the kernel's L1 norm.
 
-    .. math:: x_{T-s} = \mathrm{sign}\,\rho(s), \qquad
-              H_T(x) \to \int_0^T |\rho(s)|_1\,ds \quad (dt \to 0).
+    .. math::
+       \begin{aligned}
+       x_{T-s} &= \mathrm{sign}\,\rho(s), \\
+       H_T(x) &\to \int_0^T |\rho(s)|_1\,ds \quad (dt \to 0).
+       \end{aligned}
 
     Among the inputs that are piecewise linear on the grid k dt and bounded by 1, this is the best:
     each sample takes the sign of its weight. It starts from 0, as a continuous path must.
@@ -486,7 +489,11 @@ def probe_causality(
 ) -> Probe:
     r"""Probe causality: inputs that agree up to time t must give equal outputs up to t.
 
-    .. math:: \mathrm{defect} = \max_{s \le t} |H_s(x) - H_s(x')| \,/\, \max_s (|H_s(x)|, |H_s(x')|)
+    .. math::
+       \begin{aligned}
+       \mathrm{defect} = {} &\max_{s \le t} |H_s(x) - H_s(x')| \\
+       &\,/\, \max_s (|H_s(x)|, |H_s(x')|)
+       \end{aligned}
 
     for pairs of random inputs with :math:`x_s = x'_s` for :math:`s \le t`. Times at which
     an output overflows don't count, in this probe and those of linearity and homogeneity.
@@ -548,8 +555,13 @@ def probe_linearity(
 ) -> Probe:
     r"""Probe linearity: H(a x + b x') must be a H(x) + b H(x').
 
-    .. math:: \mathrm{defect} = \max_t |H_t(ax+bx') - aH_t(x) - bH_t(x')|
-              \,/\, \max_t (|H_t(ax+bx')|, |a H_t(x)|, |b H_t(x')|)
+    .. math::
+       \begin{aligned}
+       \mathrm{defect} = {} &\max_t |H_t(ax+bx') \\
+       &\qquad {} - aH_t(x) - bH_t(x')| \\
+       &\,/\, \max_t (|H_t(ax+bx')|, \\
+       &\qquad |a H_t(x)|, |b H_t(x')|)
+       \end{aligned}
 
     for random inputs of norm 1 and random factors between 0.01 and 100 in modulus, so that both
     small and large amplitudes are tried.
@@ -601,8 +613,11 @@ def probe_homogeneity(
 ) -> Probe:
     r"""Probe time-homogeneity: a later input must give the same output, later.
 
-    .. math:: \mathrm{defect} = \max_t |H_{t+\tau}(x_{\cdot-\tau}) - H_t(x)|
-              \,/\, \max_t (|H_t(x)|, |H_t(x_{\cdot-\tau})|)
+    .. math::
+       \begin{aligned}
+       \mathrm{defect} = {} &\max_t |H_{t+\tau}(x_{\cdot-\tau}) - H_t(x)| \\
+       &\,/\, \max_t (|H_t(x)|, |H_t(x_{\cdot-\tau})|)
+       \end{aligned}
 
     for random inputs that live in the first half of the window, and random shifts tau by whole
     samples that keep them inside it.
@@ -747,8 +762,12 @@ def probe_continuity(
     the worst input there is. Four ladders are climbed: amplitudes down to 1e-6, amplitudes up to
     1e6, grids down to dt/8, and windows up to 8 times as long. With G the gain,
 
-    .. math:: \mathrm{defect} = \max_{\text{ladders}} \frac{\log (G_{\text{upper half}} /
-              G_{\text{lower half}})}{\log (\text{factor between them})},
+    .. math::
+       \begin{aligned}
+       &\mathrm{defect} \\
+       &\quad = \max_{\text{ladders}} \frac{\log (G_{\text{upper half}} /
+                G_{\text{lower half}})}{\log (\text{factor between them})},
+       \end{aligned}
 
     with the largest gain among the rungs of each half: a single lucky or unlucky input does not
     decide. In the limit it is at most 0 when the gain is bounded; it is 1 for a derivative (grids),
@@ -943,8 +962,12 @@ def memory_function(
 ) -> MemoryFunction:
     r"""Memory function of a model or a relation: how a switched-on constant is still felt later.
 
-    .. math:: M(t) = \sup_{x \neq 0} \frac{1}{|x|_\infty}
-                     \left| \frac{d}{dt} H_t(x\,1_{t \ge 0}) \right|, \quad x \in R^d.
+    .. math::
+       \begin{aligned}
+       M(t) &= \sup_{x \neq 0} \frac{1}{|x|_\infty}
+               \left| \frac{d}{dt} H_t(x\,1_{t \ge 0}) \right|, \\
+       x &\in R^d.
+       \end{aligned}
 
     For a linear model the step's derivative is :math:`x^\top\rho(t)`, so that
     :math:`M(t) = |\rho(t)|_1`, reached at a vector of signs: exact, from the model alone. For any

@@ -103,7 +103,11 @@ def hankel_singular_values(
 ) -> Array | HankelResult:
     r"""The largest singular values of the Hankel operator of a kernel.
 
-    .. math:: (\Gamma f)(t) = \int_0^\infty \rho(t+s)\,f(s)\,ds, \qquad f \in L^2(0, \infty)
+    .. math::
+       \begin{gathered}
+       (\Gamma f)(t) = \int_0^\infty \rho(t+s)\,f(s)\,ds, \\
+       f \in L^2(0, \infty)
+       \end{gathered}
 
     With d inputs the d operators are stacked.
 
@@ -149,20 +153,24 @@ def hankel_singular_values(
 
     *Lower bounds.* If :math:`Y, Z` are the first k singular vectors as computed, :math:`\Delta` the
     roots of the singular values, and :math:`B = \Delta^{-1} Y^* X Z \Delta^{-1}`, then
-    :math:`\sigma_k \ge \min \Delta^2 (1 - \|B - 1\|_F) / (\|Y\| \|Z\|)`. The entries of G are
-    products of factors whose rounding is known, so that of B is bounded by a number of eps times
-    :math:`(|G| |Y| \Delta^{-1})^\top (|G| |Z| \Delta^{-1})`. Columns of G that were left out only
-    add to the values. This is a proof, for exponential sums alone.
+    :math:`\sigma_k \ge \min \Delta^2 (1 - \|B - 1\|_F)` :math:`/ (\|Y\| \|Z\|)`. The entries of G
+    are products of factors whose rounding is known, so that of B is bounded by a number of eps
+    times :math:`(|G| |Y| \Delta^{-1})^\top (|G| |Z| \Delta^{-1})`. Columns of G that were left
+    out only add to the values. This is a proof, for exponential sums alone.
 
     **Power laws**, their sums with each other and with exponential sums: the trapezoidal rule in
     :math:`v = \log x` makes an exponential sum of
 
-    .. math:: A\,(1+t)^{-(1+\omega)} = \frac{A}{\Gamma(1+\omega)}
-              \int_0^\infty x^\omega e^{-x} e^{-xt}\,dx.
+    .. math::
+       \begin{aligned}
+       &A\,(1+t)^{-(1+\omega)} \\
+       &\quad = \frac{A}{\Gamma(1+\omega)} \int_0^\infty x^\omega e^{-x} e^{-xt}\,dx.
+       \end{aligned}
 
     In the strip :math:`|\mathrm{Im}\,v| < y` its integrand grows by :math:`(\cos y)^{-(1+\omega)}`
     at most, and a singular function of value :math:`\sigma` by about :math:`\sigma^{-1/2}`, so the
-    step is the largest :math:`2\pi y / (\mu + \log(A/\sigma) + (1+\omega) \log(1/\cos y))` and the
+    step is the largest :math:`2\pi y / (\mu + \log(A/\sigma)`
+    :math:`{} + (1+\omega) \log(1/\cos y))` and the
     ends lie where :math:`x^\omega` and :math:`x^\omega e^{-x}` are :math:`e^{-\mu} \sigma/A`. The
     rule is applied with two :math:`\mu`, 24 and 32. The second gives the values, about 1e-13
     of each where the amplitudes are positive; the errors hold a fiftieth of the difference. Values
@@ -515,8 +523,12 @@ def width_floor(
 ) -> float | FloorResult:
     r"""A lower bound of the L1 error of every linear RNN of given width.
 
-    .. math:: E_m = \inf \{\|\rho - \hat\rho\|_1 : \hat\rho(t)^\top = c^\top e^{Wt} U,\
-              W \in R^{m \times m} \text{ Hurwitz}\}
+    .. math::
+       \begin{aligned}
+       E_m = \inf \{&\|\rho - \hat\rho\|_1 : \\
+       &\hat\rho(t)^\top = c^\top e^{Wt} U, \\
+       &W \in R^{m \times m} \text{ Hurwitz}\}
+       \end{aligned}
 
     Parameters
     ----------
@@ -556,8 +568,12 @@ def width_floor(
     **Alternation floor**, d = 1, completely monotone kernels: power laws and exponential sums with
     real rates, all amplitudes of one sign. Put
 
-    .. math:: F_\xi(s) = T(s) + 2 \sum_{k=1}^m (-1)^k T(s + \xi_k), \quad
-              T(s) = \int_s^\infty \rho, \quad 0 \le \xi_1 \le \dots \le \xi_m \le \infty.
+    .. math::
+       \begin{gathered}
+       F_\xi(s) = T(s) + 2 \sum_{k=1}^m (-1)^k T(s + \xi_k), \\
+       T(s) = \int_s^\infty \rho, \\
+       0 \le \xi_1 \le \dots \le \xi_m \le \infty.
+       \end{gathered}
 
     If :math:`F_\xi` takes values of alternating sign and modulus :math:`\ge \lambda > 0` at m + 1
     points :math:`0 \le s_0 < \dots < s_m`, then :math:`E_m \ge \lambda`. *Proof.*
@@ -567,9 +583,10 @@ def width_floor(
     2. Given a network, the entries of :math:`e^{Wt} U` span at most m dimensions in :math:`L^1`,
        so the theorem of Hobby and Rice (with :math:`1 - e^{-t}` as variable, on [0, 1]) has an
        :math:`\eta` of at most m switches, the rest at infinity, with :math:`\int
-       \epsilon_\eta(t) e^{Wt} U\,dt = 0`. Hence :math:`\int \epsilon_\eta(t) \hat\rho(t+s)\,
-       dt = c^\top e^{Ws} \int \epsilon_\eta(t) e^{Wt} U\,dt = 0`, and :math:`|F_\eta(s)| \le
-       \int |\rho - \hat\rho|(t+s)\,dt \le \|\rho - \hat\rho\|_1` for every s.
+       \epsilon_\eta(t) e^{Wt} U\,dt = 0`. Hence :math:`\int \epsilon_\eta(t) \hat\rho(t+s)\,dt`
+       :math:`= c^\top e^{Ws} \int \epsilon_\eta(t) e^{Wt} U\,dt = 0`, and
+       :math:`|F_\eta(s)| \le \int |\rho - \hat\rho|(t+s)\,dt`
+       :math:`\le \|\rho - \hat\rho\|_1` for every s.
     3. Suppose :math:`\|\rho - \hat\rho\|_1 < \lambda`. Then :math:`|F_\eta| < \lambda`
        everywhere, so :math:`F_\xi - F_\eta` has the sign of :math:`F_\xi` at the :math:`s_j`: m
        sign changes, and it isn't zero. It is the image of :math:`h = \epsilon_\xi -
@@ -620,8 +637,9 @@ def width_floor(
       and the rule make at most :math:`h E_{a+b}` of :math:`\rho - q`. So :math:`\|P \Gamma P -
       H\|_F \le 2h (\sum_{ab} E_{a+b}^2)^{1/2}`. Entries count as wrong by 16 units of rounding of
       what is added up in them, 128 of themselves for the weights, and 8 of the lag and h times the
-      slope for the nodes. If :math:`H \approx U S V^\top` as computed, :math:`\sigma_k(H) \ge
-      S_k (1 - \|U^\top U - 1\|_F)(1 - \|V^\top V - 1\|_F) - \|H - U S V^\top\|_F` (Weyl), with
+      slope for the nodes. If :math:`H \approx U S V^\top` as computed, :math:`\sigma_k(H)`
+      :math:`\ge S_k (1 - \|U^\top U - 1\|_F)` :math:`(1 - \|V^\top V - 1\|_F)`
+      :math:`{} - \|H - U S V^\top\|_F` (Weyl), with
       n eps of the sum of moduli for every product of n terms. What remains to be believed is that
       exp and Ai are as accurate as their libraries say.
 

@@ -313,9 +313,12 @@ def measure_kernel(
 ) -> MeasuredKernel:
     r"""Measure the memory kernel of a recorded input and output by penalised least squares.
 
-    .. math:: y_k = b + \int_0^{t_k} x(t_k - s)^\top r(s)\,ds + e_k, \qquad
-              \min_{b, r} \sum_k (e_k)^2
-              + \lambda \sum_i \sum_j (v_{i,j-1} - 2 v_{i,j} + v_{i,j+1})^2,
+    .. math::
+       \begin{aligned}
+       &y_k = b + \int_0^{t_k} x(t_k - s)^\top r(s)\,ds + e_k, \\
+       &\min_{b, r} \sum_k (e_k)^2 \\
+       &\; {} + \lambda \sum_i \sum_j (v_{i,j-1} - 2 v_{i,j} + v_{i,j+1})^2,
+       \end{aligned}
 
     where r is piecewise linear with nodes at the lags j dt, x is the interpolated input and
     :math:`v_{i,j} = dt\,\sigma_i\,r_i(j\,dt)`, with :math:`\sigma_i` the standard deviation of
@@ -536,8 +539,11 @@ def fit_exponential_sum(
 ) -> ExponentialSum:
     r"""Fit sampled kernel values by a linear RNN's kernel of given width, by least squares.
 
-    .. math:: \min_{a, w} \sum_j \omega_j \Bigl(v_j - \sum_{k=1}^m a_k e^{-w_k s_j}\Bigr)^2, \qquad
-              \mathrm{Re}\, w_k > 0.
+    .. math::
+       \begin{gathered}
+       \min_{a, w} \sum_j \omega_j \Bigl(v_j - \sum_{k=1}^m a_k e^{-w_k s_j}\Bigr)^2, \\
+       \mathrm{Re}\, w_k > 0.
+       \end{gathered}
 
     The amplitudes are eliminated (variable projection); the rates are found in pairs, as the roots
     of :math:`w^2 - p w + q` with p, q > 0, so that two real rates can meet and become a conjugate

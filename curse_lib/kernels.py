@@ -850,7 +850,11 @@ def _gauss(function, left: Array, right: Array) -> NDArray:
 class GammaKernel(MemoryKernel):
     r"""A delayed gamma density, the memory of a chain of leaky integrators behind a pure delay.
 
-    .. math:: \rho(t) = A\,(t-D)^p e^{-w(t-D)} \quad (t \ge D), \qquad \rho(t) = 0 \quad (t < D).
+    .. math::
+       \begin{aligned}
+       \rho(t) &= A\,(t-D)^p e^{-w(t-D)} \quad (t \ge D), \\
+       \rho(t) &= 0 \quad (t < D).
+       \end{aligned}
 
     For D > 0 it is as smooth as p says and no smoother: it has p - 1 continuous derivatives, and
     the next one jumps by :math:`p!\,A` at lag D. For D = 0 it is smooth on :math:`[0, \infty)`.
@@ -989,7 +993,11 @@ class GammaKernel(MemoryKernel):
 class LegendreKernel(MemoryKernel):
     r"""A linear RNN with the rates b, 2b, ..., mb, written in shifted Legendre polynomials.
 
-    .. math:: \rho(t) = u \sum_{k=0}^{m-1} c_k P_k(2u-1), \qquad u = e^{-bt}.
+    .. math::
+       \begin{aligned}
+       \rho(t) &= u \sum_{k=0}^{m-1} c_k P_k(2u-1), \\
+       u &= e^{-bt}.
+       \end{aligned}
 
     It is an :class:`ExponentialSum` (see :meth:`expanded`), but its amplitudes there alternate and
     grow up to like :math:`5.8^m`, so that beyond m = 20 or so, once rounded, they no longer hold
@@ -1049,7 +1057,11 @@ class LegendreKernel(MemoryKernel):
     def expanded(self) -> ExponentialSum:
         r"""The same kernel as an exponential sum of width m.
 
-        .. math:: a_j = \sum_{k=j-1}^{m-1} (-1)^{k-j+1} \binom{k}{j-1}\binom{k+j-1}{j-1}\,c_k
+        .. math::
+           \begin{aligned}
+           a_j = \sum_{k=j-1}^{m-1} &(-1)^{k-j+1} \\
+           &\cdot \binom{k}{j-1}\binom{k+j-1}{j-1}\,c_k
+           \end{aligned}
 
         Returns
         -------

@@ -31,8 +31,11 @@ def ornstein_uhlenbeck(
 
     Gaussian, with mean 0 and covariance :math:`\sigma^2 e^{-|t - t'| / \tau}`:
 
-    .. math:: x_{k+1} = e^{-dt/\tau} x_k + \sigma \sqrt{1 - e^{-2dt/\tau}}\, \xi_k, \qquad
-              x_0 = \sigma \xi_{-1}, \quad \xi_k \sim N(0, 1).
+    .. math::
+       \begin{aligned}
+       x_{k+1} &= e^{-dt/\tau} x_k + \sigma \sqrt{1 - e^{-2dt/\tau}}\, \xi_k, \\
+       x_0 &= \sigma \xi_{-1}, \quad \xi_k \sim N(0, 1).
+       \end{aligned}
 
     Parameters
     ----------
@@ -108,8 +111,12 @@ class Lorenz96:
     Slow variables :math:`y_k` on a ring of K nodes carry J fast ones :math:`z_{j,k}` each:
 
     .. math::
-       \dot y_k &= -y_{k-1}(y_{k-2} - y_{k+1}) - y_k + F + x_k + \frac{s}{J} \sum_j z_{j,k}, \\
-       \dot z_{j,k} &= \kappa\,[-z_{j+1,k}(z_{j+2,k} - z_{j-1,k}) - z_{j,k} + y_k].
+       \begin{aligned}
+       \dot y_k &= -y_{k-1}(y_{k-2} - y_{k+1}) - y_k \\
+       &\quad {} + F + x_k + \frac{s}{J} \sum_j z_{j,k}, \\
+       \dot z_{j,k} &= \kappa\,[-z_{j+1,k}(z_{j+2,k} - z_{j-1,k}) \\
+       &\qquad {} - z_{j,k} + y_k].
+       \end{aligned}
 
     The forcing x is the input and a slow variable the output. The fast variables form one ring,
     :math:`z_{j+J,k} = z_{j,k+1}`, as in Lorenz's own system. With s = -1 and :math:`\kappa = 1`
@@ -138,8 +145,11 @@ class Lorenz96:
     -----
     **Energy.** :math:`E = \frac12 \sum_k y_k^2 + \frac{1}{2 \kappa J} \sum z_{j,k}^2` changes by
 
-    .. math:: \dot E = \sum_k (F + x_k) y_k - \sum_k y_k^2 - \frac1J \sum z_{j,k}^2
-              + \frac{1+s}{J} \sum y_k z_{j,k},
+    .. math::
+       \begin{aligned}
+       \dot E &= \sum_k (F + x_k) y_k - \sum_k y_k^2 \\
+       &\quad {} - \frac1J \sum z_{j,k}^2 + \frac{1+s}{J} \sum y_k z_{j,k},
+       \end{aligned}
 
     since the quadratic terms cancel around each ring. With s = -1 everything is damped. With
     s = 1 the last three terms are :math:`-\frac1J \sum (y_k - z_{j,k})^2`: E never grows without
@@ -149,12 +159,16 @@ class Lorenz96:
     the mean of its fast variables, with eigenvalues :math:`\lambda^2 + (1 + \kappa) \lambda +
     \kappa (1 - s) = 0`, and a small forcing has the memory
 
-    .. math:: \rho(t) = \sum_\lambda \frac{\lambda + \kappa}{2\lambda + 1 + \kappa}\,
-              e^{\lambda t} = \begin{cases}
-              e^{-3t/2}\bigl(\cos\nu t + \tfrac{1}{\sqrt7} \sin\nu t\bigr),\ \nu = \sqrt7/2,
-              & s = -1,\ \kappa = 2, \\ e^{-t} \cos t, & s = -1,\ \kappa = 1, \\
-              \frac{1}{1+\kappa} (\kappa + e^{-(1+\kappa) t}), & s = 1.
-              \end{cases}
+    .. math::
+       \begin{aligned}
+       &\rho(t) = \sum_\lambda \frac{\lambda + \kappa}{2\lambda + 1 + \kappa}\, e^{\lambda t} \\
+       &= \begin{cases}
+          e^{-3t/2}\bigl(\cos\nu t + \tfrac{1}{\sqrt7} \sin\nu t\bigr), \\
+          \quad \nu = \sqrt7/2, \quad s = -1,\ \kappa = 2, \\
+          e^{-t} \cos t, \quad s = -1,\ \kappa = 1, \\
+          \frac{1}{1+\kappa} (\kappa + e^{-(1+\kappa) t}), \quad s = 1.
+          \end{cases}
+       \end{aligned}
 
     The last is an integrator: it never forgets. With K = 1 and equal fast variables at the
     start, they stay equal, the quadratic terms vanish, and the system *is* that linear one

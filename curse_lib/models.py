@@ -155,9 +155,12 @@ def discretise(
 
     The step is :math:`h_{k+1} = \Phi h_k + \Gamma_0 x_k + \Gamma_1 x_{k+1}` with
 
-    .. math:: \Phi = e^{Wdt}, \quad
-              \Gamma_0 = \int_0^{dt} \frac{s}{dt} e^{Ws} ds\, U, \quad
-              \Gamma_1 = \int_0^{dt} \Bigl(1 - \frac{s}{dt}\Bigr) e^{Ws} ds\, U
+    .. math::
+       \begin{aligned}
+       \Phi &= e^{Wdt}, \\
+       \Gamma_0 &= \int_0^{dt} \frac{s}{dt} e^{Ws} ds\, U, \\
+       \Gamma_1 &= \int_0^{dt} \Bigl(1 - \frac{s}{dt}\Bigr) e^{Ws} ds\, U
+       \end{aligned}
 
     for ``hold="linear"``; for ``hold="constant"``, :math:`\Gamma_0 = \int_0^{dt} e^{Ws} ds\, U`
     and :math:`\Gamma_1 = 0`.
@@ -428,9 +431,12 @@ class LinearRNN(_Network):
         A real rate w with amplitude a becomes one neuron with W = -w, U = a, c = 1; a pair of
         rates :math:`p \pm iq` with amplitudes :math:`(u \pm iv)/2` two neurons with
 
-        .. math:: W = \begin{pmatrix} -p & q \\ -q & -p \end{pmatrix}, \quad
-                  U = \begin{pmatrix} u \\ v \end{pmatrix}, \quad
-                  c = \begin{pmatrix} 1 \\ 0 \end{pmatrix}.
+        .. math::
+           \begin{gathered}
+           W = \begin{pmatrix} -p & q \\ -q & -p \end{pmatrix}, \\
+           U = \begin{pmatrix} u \\ v \end{pmatrix}, \quad
+           c = \begin{pmatrix} 1 \\ 0 \end{pmatrix}.
+           \end{gathered}
 
         Parameters
         ----------

@@ -41,8 +41,13 @@ def perturbation_error(
 ) -> float:
     r"""The worst L1 change of a diagonal network's kernel when its weights move.
 
-    .. math:: P(r) = \sup \{\|\hat\rho' - \hat\rho\|_1 : |\theta_k' - \theta_k| \le r_k\}, \qquad
-              r_k = r \text{ (absolute)} \quad \text{or} \quad r_k = r|\theta_k| \text{ (relative)}
+    .. math::
+       \begin{aligned}
+       P(r) &= \sup \{\|\hat\rho' - \hat\rho\|_1 : \\
+       &\qquad |\theta_k' - \theta_k| \le r_k\}, \\
+       r_k &= r \text{ (absolute)} \quad \text{or} \\
+       r_k &= r|\theta_k| \text{ (relative)}
+       \end{aligned}
 
     Parameters
     ----------
@@ -87,11 +92,22 @@ def perturbation_error(
 
     **All weights.** The bound is
 
-    .. math:: \sum_{k,i} \frac{(|c_k| + r_k)(|U_{ki}| + r_{ki})}{\alpha_k - r_k}
-              - \frac{|c_k U_{ki}|}{\alpha_k}.
+    .. math::
+       \begin{aligned}
+       \sum_{k,i} &\frac{(|c_k| + r_k)(|U_{ki}| + r_{ki})}{\alpha_k - r_k} \\
+       &- \frac{|c_k U_{ki}|}{\alpha_k}.
+       \end{aligned}
 
-    *Proof.* By the triangle inequality :math:`|c'U'e^{\delta t} - cU| \le |cU| (e^{rt} - 1) +
-    (r|U| + |c|r' + rr') e^{rt}`, with equality when all moduli grow and all rates fall.
+    *Proof.* By the triangle inequality
+
+    .. math::
+       \begin{aligned}
+       &|c'U'e^{\delta t} - cU| \\
+       &\quad \le |cU| (e^{rt} - 1) \\
+       &\qquad {} + (r|U| + |c|r' + rr') e^{rt},
+       \end{aligned}
+
+    with equality when all moduli grow and all rates fall.
 
     The error of the moved network lies between :math:`P(r) - \epsilon` and :math:`P(r) +
     \epsilon`, with :math:`\epsilon` the error before (where P is the supremum).
@@ -217,8 +233,11 @@ def sampled_perturbation_error(
 ) -> Array:
     r"""The worst error found among models whose weights moved: a lower bound of the worst there is.
 
-    .. math:: E(r) = \sup \{\mathrm{error}(\theta') : \|\theta' - \theta\| \le r\}, \qquad
-              \|\theta\| = \max(|W|_2, |U|_2, |c|_2, \dots),
+    .. math::
+       \begin{aligned}
+       E(r) &= \sup \{\mathrm{error}(\theta') : \|\theta' - \theta\| \le r\}, \\
+       \|\theta\| &= \max(|W|_2, |U|_2, |c|_2, \dots),
+       \end{aligned}
 
     with the spectral norm of matrices and the Euclidean one of vectors.
 
@@ -319,8 +338,12 @@ def _steepest(slope: Array, order: float) -> Array:
 def stability_radius(network: LinearRNN | Approximation) -> float:
     r"""Distance of a network's W from the matrices that aren't Hurwitz.
 
-    .. math:: \min \{\|\Delta\|_2 : W + \Delta \text{ has an eigenvalue on the imaginary axis}\}
-              = \min_\omega \sigma_{\min}(W - i\omega I)
+    .. math::
+       \begin{aligned}
+       &\min \{\|\Delta\|_2 : W + \Delta \text{ has an} \\
+       &\quad \text{eigenvalue on the imaginary axis}\} \\
+       &= \min_\omega \sigma_{\min}(W - i\omega I)
+       \end{aligned}
 
     over complex :math:`\Delta`; real ones reach the axis no earlier.
 
@@ -384,8 +407,12 @@ def slowest_rate_bound(rho: MemoryKernel, error: float, amplitude: float) -> flo
     A network :math:`\hat\rho = \sum_k a_k e^{-w_k t}` with :math:`\sum_k |a_k| \le A` and
     :math:`\|\rho - \hat\rho\|_1 \le \epsilon` has
 
-    .. math:: \min_k \mathrm{Re}\,w_k \le \sup\Bigl\{w : |T(t)| - \frac{A}{w} e^{-wt} \le \epsilon
-              \text{ for all } t \ge 0\Bigr\}, \qquad T(t) = \int_t^\infty \rho.
+    .. math::
+       \begin{aligned}
+       \min_k \mathrm{Re}\,w_k &\le \sup\Bigl\{w : |T(t)| - \frac{A}{w} e^{-wt} \\
+       &\qquad \le \epsilon \text{ for all } t \ge 0\Bigr\}, \\
+       T(t) &= \int_t^\infty \rho.
+       \end{aligned}
 
     Parameters
     ----------
@@ -408,9 +435,10 @@ def slowest_rate_bound(rho: MemoryKernel, error: float, amplitude: float) -> flo
 
     Notes
     -----
-    *Proof.* :math:`|T(t)| \le \int_t^\infty |\hat\rho| + \epsilon \le \sum_k |a_k| e^{-\alpha_k t}
-    / \alpha_k + \epsilon`, with :math:`\alpha_k = \mathrm{Re}\,w_k`, and :math:`e^{-\alpha t} /
-    \alpha` falls with :math:`\alpha`. Each lag alone gives a bound; the least over a grid of lags
+    *Proof.* :math:`|T(t)| \le \int_t^\infty |\hat\rho| + \epsilon`
+    :math:`\le \sum_k |a_k| e^{-\alpha_k t} / \alpha_k + \epsilon`, with
+    :math:`\alpha_k = \mathrm{Re}\,w_k`, and :math:`e^{-\alpha t} / \alpha` falls with
+    :math:`\alpha`. Each lag alone gives a bound; the least over a grid of lags
     is returned. For :math:`(1+t)^{-(1+\omega)}` the bound is :math:`\epsilon^{1/\omega}` up to a
     logarithm: at bounded amplitudes the slowest rate, and with it the absolute
     :func:`stability_radius` of every diagonal network, is exponentially small in

@@ -68,7 +68,12 @@ def _canonical(value: Any) -> str:
 def point_seed(**point: Any) -> np.random.SeedSequence:
     r"""A seed made from parameters: the same in every process, on every machine.
 
-    .. math:: \text{entropy} = \text{SHA-256}(\text{JSON of the parameters, names sorted})
+    .. math::
+       \begin{aligned}
+       &\text{entropy} = \text{SHA-256}( \\
+       &\quad \text{JSON of the parameters,} \\
+       &\quad \text{names sorted})
+       \end{aligned}
 
     Call it inside the function of a :func:`sweep` with all that the draw shall depend on:
     a generator seeded with ``point_seed(delay=delay, seed=seed)`` draws anew for every delay, one

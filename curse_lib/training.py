@@ -99,7 +99,7 @@ def _chain_adjoint(seeds: NDArray, powers: list[NDArray], d: int) -> NDArray:
 class WhiteNoiseTask(_Task):
     r"""A linear recurrent network learns a memory kernel from white noise.
 
-    The network :math:`h_{k+1} = h_k + dt\,(W h_k + U x_k),\ y = c^\top h` has the impulse
+    The network :math:`h_{k+1} = h_k + dt\,(W h_k + U x_k)`, :math:`y = c^\top h` has the impulse
     response :math:`\hat\rho_k = c^\top (I + dt\,W)^k U`, and its loss is
 
     .. math:: L = dt \sum_{k=0}^{K-1} |\hat\rho_k - \rho(k\,dt)|^2 .
@@ -246,8 +246,11 @@ class SequenceTask(_Task):
 
     With :math:`z_k = W h_k + U x_k + b` and :math:`h_0 = 0` the cell is
 
-    .. math:: h_{k+1} = \tanh z_k \ \text{(tanh)} \quad\text{or}\quad
-              h_{k+1} = h_k + dt \tanh z_k \ \text{(residual)},
+    .. math::
+       \begin{aligned}
+       h_{k+1} &= \tanh z_k \ \text{(tanh)} \quad\text{or} \\
+       h_{k+1} &= h_k + dt \tanh z_k \ \text{(residual)},
+       \end{aligned}
 
     read out by :math:`\hat y_k = c^\top h_{k+1} + c_0`; the loss is the mean of
     :math:`(\hat y_k - y_k)^2` over the sequences and the steps that count.
