@@ -527,8 +527,10 @@ def feedback_page(submission: Submission, rows: list[dict], graded: str = "") ->
     head = '<meta name="viewport" content="width=device-width, initial-scale=1">'
     top = summary(submission, rows if graded else rows[-1:])
     if graded:
-        graded = re.sub(r"<title>.*?</title>", lambda _: f"{head}<title>{name}</title>", graded, 1)
-        graded = REMOTE_MATH.sub(lambda _: LOCAL_MATH, graded, 1)
+        graded = re.sub(
+            r"<title>.*?</title>", lambda _: f"{head}<title>{name}</title>", graded, count=1
+        )
+        graded = REMOTE_MATH.sub(lambda _: LOCAL_MATH, graded, count=1)
         return graded.replace("<body>", f"<body>{top}", 1)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8">{head}<title>{name}</title>'
@@ -727,6 +729,10 @@ def main() -> None:
     arguments = parse(sys.argv[1:])
     # nbgrader starts a program of its own environment.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    # Whoever ends this process, or closes its terminal, ends what it started too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     try:
         if find_spec("nbgrader") is None:
             raise Refused(
