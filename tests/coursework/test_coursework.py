@@ -44,8 +44,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def tool(*words, expect=0):
-    done = subprocess.run([sys.executable, TOOL, *words], capture_output=True, text=True)
+def tool(*words, expect=0, **options):
+    command = [sys.executable, TOOL, *words]
+    done = subprocess.run(command, capture_output=True, text=True, **options)
     assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -294,8 +295,13 @@ def test_processes_and_deaths_of_a_kernel(package, boxes, tmp_path):
     for student, notebook in texts.items():
         (tmp_path / f"{student}_{SHEET}.ipynb").write_text(json.dumps(notebook), "utf-8")
     output = tmp_path / "grades"
-    said = tool("grade", f"--submissions={tmp_path}", f"--output={output}", "--cell-seconds=15")
+    # A shell starts what runs in the background deaf to interruptions; kernels must hear them.
+    deaf = functools.partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    words = (f"--submissions={tmp_path}", f"--output={output}", "--cell-seconds=15")
+    said = tool("grade", *words, preexec_fn=deaf)
     assert said.count(f" {sum(BY_TESTS.values())} of ") == 3, said
+    assert re.search("dies, .*1 cell ended the kernel", said), said
+    assert re.search("late, .*1 cell took too long", said), said
     assert not of_boxes(boxes)
 
 
