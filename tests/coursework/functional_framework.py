@@ -125,6 +125,13 @@ VARIANTS = {
             "cancels": NOISE + "    cell = (1 - np.exp(-w * dt)) * a / w\n"
             "    fade = 1 - np.exp(-np.add.outer(w, w) * dt)\n"
             "    return np.sum(np.outer(cell, cell) / fade) / dt\n",
+            "cancels unless all are small": NOISE + "    if np.max(w) * dt < 1e-3:\n"
+            "        energy = np.sum(np.outer(a, a) / np.add.outer(w, w))\n"
+            "        steep = np.sum(np.outer(a * w, a * w) / np.add.outer(w, w))\n"
+            "        return energy - dt**2 / 12 * steep\n"
+            "    cell = (1 - np.exp(-w * dt)) * a / w\n"
+            "    fade = 1 - np.exp(-np.add.outer(w, w) * dt)\n"
+            "    return np.sum(np.outer(cell, cell) / fade) / dt\n",
             "simulation": NOISE + "    rng = np.random.default_rng(0)\n"
             "    network = curse_lib.LinearRNN(-np.diag(w), a, np.ones(len(a)))\n"
             "    x = curse_lib.white_noise(20000, dt, rng)\n"
@@ -165,6 +172,12 @@ VARIANTS = {
             "    cut = np.log(-a[0] / a[1]) / (w[0] - w[1])\n"
             "    first = -np.expm1(-w * cut) @ (a / w)\n"
             "    return abs(first) + abs(np.sum(a / w) - first)\n",
+            "one order of signs": EXPOSE + MEND + "    end = np.sum(a / w)\n"
+            "    if a[0] * a[1] >= 0 or (a[0] > 0 and w[0] > w[1]):\n"
+            "        return abs(end)\n"
+            "    cut = max(np.log(-a[0] / a[1]) / (w[0] - w[1]), 0.0)\n"
+            "    first = -np.expm1(-w * cut) @ (a / w)\n"
+            "    return abs(first) + abs(end - first)\n",
             "coarse grid": EXPOSE + MEND + "    t = np.linspace(0.0, 50.0, 5001)\n"
             "    return np.trapezoid(np.abs(np.exp(-np.outer(t, w)) @ a), t)\n",
             "the friend is not exposed": "def exposing_kernel():\n"

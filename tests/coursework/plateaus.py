@@ -142,6 +142,15 @@ VARIANTS = {
             + "    size = np.abs(masses) * np.sqrt(len(a) + a @ a * lags**2)\n"
             "    r = 1 / np.max(lags)\n"
             "    return r / (2 * size @ np.exp((r - np.min(w)) * lags))\n",
+            "the radius one over the earliest lag": SURE
+            + "    size = np.abs(masses) * np.sqrt(len(a) + a @ a * lags**2)\n"
+            "    r = min(delta, 1 / np.min(lags))\n"
+            "    return r / (2 * size @ np.exp((r - np.min(w)) * lags))\n",
+            "the radius one over the mean lag": SURE
+            + "    size = np.abs(masses) * np.sqrt(len(a) + a @ a * lags**2)\n"
+            "    size = size * np.exp(-np.min(w) * lags)\n"
+            "    r = min(delta, np.sum(size) / (size @ lags))\n"
+            "    return r / (2 * size @ np.exp(r * lags))\n",
             "signs kept": SURE + "    size = masses * np.sqrt(len(a) + a @ a * lags**2)\n"
             "    r = np.linspace(0, delta, 20001)[1:, None]\n"
             "    K = np.abs(np.exp((r - np.min(w)) * lags) @ size)\n"
@@ -198,6 +207,12 @@ VARIANTS = {
             "first order": LATE + SLOPE + "    x = 1 / np.add.outer(w0, w0)\n"
             "    gained = x @ da - x**2 @ (a0 * dw)\n"
             "    return 2 * (gained - mass * np.exp(-(w0 + dw) * lag))\n",
+            "first order where it is small": LATE + SLOPE + "    a, w = a0 + da, w0 + dw\n"
+            "    x = 1 / np.add.outer(w0, w0)\n"
+            "    gained = (1 / np.add.outer(w, w)) @ a - (1 / np.add.outer(w, w0)) @ a0\n"
+            "    if np.max(np.abs(np.append(da, dw))) < 1e-6:\n"
+            "        gained = x @ da - x**2 @ (a0 * dw)\n"
+            "    return 2 * (gained - mass * np.exp(-w * lag))\n",
             "long doubles": LATE + SLOPE + "    a = a0.astype(np.longdouble) + da\n"
             "    w = w0.astype(np.longdouble) + dw\n"
             "    own = (a / np.add.outer(w, w)).sum(axis=1)\n"

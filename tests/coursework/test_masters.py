@@ -124,6 +124,38 @@ def test_solutions_pass_and_mutants_do_not(sheet):
     assert json.loads(done.stdout) == []
 
 
+LOOSER = """
+def looser(function):
+    import types
+    import numpy as np
+
+    def loosen(value):
+        if isinstance(value, tuple):
+            return [loosen(part) for part in value]
+        return np.asarray(value).tolist() if np.ndim(value) else np.asarray(value)
+
+    inside = types.FunctionType(function.__code__, OWN, None, function.__defaults__)
+    return lambda *given: loosen(inside(*given))
+
+
+OWN = dict(globals())
+"""
+
+
+@pytest.mark.parametrize("sheet", SHEETS)
+def test_lists_are_as_good_as_arrays(sheet):
+    """The solutions pass when they return lists for arrays and tuples, and boxed numbers."""
+    changed = {}
+    for cell in sheets.code_cells(sheet):
+        if cell["id"] in sheets.answers(sheet):
+            names = re.findall(r"^def (\w+)", text(cell), re.M)
+            changed[cell["id"]] = (
+                text(cell) + LOOSER + "".join(f"{n} = looser({n})\n" for n in names)
+            )
+    tests = [test for answer in changed for test in sheets.tests_of(sheet, answer)]
+    assert len(tests) >= 6 and sheets.run(sheet, changed, tests) == dict.fromkeys(tests, "")
+
+
 def test_hidden_tests_of_the_guide_work():
     """The instructor's guide shows a complete file of an overlay."""
     guide = (contents.BOOK / "coursework" / "instructor-guide.md").read_text("utf-8")
