@@ -210,6 +210,16 @@ def test_a_failing_test_says_its_message():
         space_with("@tests\ndef see():\n    assert 1 == 2, 'one is not two'\n")
 
 
+def test_an_error_in_an_answer_is_located():
+    code = (
+        "def answer(x):\n    y = []\n    return y[x]\n\n\n@tests\ndef see(answer):\n    answer(3)\n"
+    )
+    with pytest.raises(
+        IndexError, match=r"list index out of range \(line 3 of your answer's cell\)"
+    ):
+        space_with(code)
+
+
 def test_seeds_change_with_the_year():
     draws = {space_with()["seeded"](number).integers(2**60) for number in (1, 2)}
     later = text(sheets.code_cells(SHEETS[0])[0]).replace("YEAR = 2026", "YEAR = 2027")
